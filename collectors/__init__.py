@@ -1,0 +1,1 @@
+"""Everything that speaks to a broker: one folder a kind, and the supervisor of their processes."""

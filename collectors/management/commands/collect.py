@@ -1,0 +1,31 @@
+"""`manage.py collect`: run the collectors of all sources that should run."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from collectors.supervisor import Supervisor
+
+TICK = 0.5
+"""Seconds: a change of a source is noticed well within two."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Run one collector process for each source that should run, until SIGTERM or SIGINT."
+        " Sources that are added, changed, stopped or deleted meanwhile are noticed."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        supervisor = Supervisor()
+        try:
+            while not stop.is_set():
+                supervisor.tick()
+                stop.wait(TICK)
+        finally:
+            supervisor.stop()

@@ -1,0 +1,72 @@
+"""RabbitMQ, observed by a tap: a bounded queue of EventHub's own."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from collectors.rabbitmq.check import check_connection
+from collectors.rabbitmq.config import RabbitMQConfig
+from collectors.rabbitmq.connection import connect
+from collectors.rabbitmq.consumer import Consumer
+from collectors.rabbitmq.discovery import discover
+from collectors.rabbitmq.publisher import PUBLISHES_TO, Publisher
+from collectors.rabbitmq.tap import Tap, queue_name
+from eventhub.brokers.config import BrokerConfig
+from eventhub.brokers.contract import (
+    Capabilities,
+    Completeness,
+    Destination,
+    Mode,
+    Observation,
+    ReadSafety,
+    StartFrom,
+    Step,
+)
+
+__all__ = ["RabbitMQ", "RabbitMQConfig"]
+
+
+class RabbitMQ:
+    """The adapter; see `eventhub.brokers.contract.Adapter`."""
+
+    kind: ClassVar[str] = "rabbitmq"
+    title: ClassVar[str] = "RabbitMQ"
+    config: ClassVar[type[BrokerConfig]] = RabbitMQConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=(
+            Mode(
+                name="tap",
+                safety=ReadSafety.ADDS_A_BOUNDED_QUEUE,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.NOW,),
+                effect="A queue of EventHub's own gets a copy of what the chosen exchanges route."
+                " It drops its oldest messages when it is full, and expires without EventHub:"
+                " publishers never wait for it, and no consumer loses a message to it. While it is"
+                " bound, publishers do not get messages back as unroutable (mandatory) that only"
+                " the tap takes.",
+                blind_spot="Messages sent straight to a queue by the default exchange, and those"
+                " that waited in queues before the tap was there.",
+            ),
+        ),
+        settles=True,
+        publishes_to=PUBLISHES_TO,
+    )
+
+    def consumer(self, config: RabbitMQConfig, observation: Observation) -> Consumer:
+        return Consumer(config, observation)
+
+    def publisher(self, config: RabbitMQConfig) -> Publisher:
+        return Publisher(config)
+
+    def discover(self, config: RabbitMQConfig) -> list[Destination]:
+        return discover(config)
+
+    def check_connection(self, config: RabbitMQConfig) -> Iterator[Step]:
+        return check_connection(config)
+
+    def remove_traces(self, config: RabbitMQConfig, observation: Observation) -> None:
+        """Removes the tap, whoever consumes from it."""
+        wire = connect(config, f"removing the tap of {observation.name}")
+        try:
+            Tap(wire, config, queue_name(observation)).delete()
+        finally:
+            wire.leave()

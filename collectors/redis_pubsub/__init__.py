@@ -1,0 +1,66 @@
+"""Redis Pub/Sub, on Redis 5 and later and on Valkey."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from collectors.redis_pubsub.check import check_connection
+from collectors.redis_pubsub.config import RedisPubSubConfig
+from collectors.redis_pubsub.consumer import RedisConsumer
+from collectors.redis_pubsub.discovery import discover
+from collectors.redis_pubsub.publisher import RedisPublisher
+from eventhub.brokers.config import BrokerConfig
+from eventhub.brokers.contract import (
+    Capabilities,
+    Completeness,
+    Destination,
+    Mode,
+    Observation,
+    ReadSafety,
+    StartFrom,
+    Step,
+)
+
+__all__ = ["RedisPubSub"]
+
+
+class RedisPubSub:
+    """The adapter."""
+
+    kind: ClassVar[str] = "redis_pubsub"
+    title: ClassVar[str] = "Redis Pub/Sub"
+    config: ClassVar[type[BrokerConfig]] = RedisPubSubConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=(
+            Mode(
+                name="tap",
+                safety=ReadSafety.HARMLESS,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.NOW,),
+                effect=(
+                    "Subscribes as one more subscriber. Publishers and other subscribers notice"
+                    " nothing; a PUBLISH counts one receiver more."
+                ),
+                blind_spot=(
+                    "What is published while we are not connected: Redis keeps nothing. Each such"
+                    " span is shown as a gap."
+                ),
+            ),
+        ),
+        settles=False,
+        publishes_to="channel",
+    )
+
+    def consumer(self, config: RedisPubSubConfig, observation: Observation) -> RedisConsumer:
+        return RedisConsumer(config, observation)
+
+    def publisher(self, config: RedisPubSubConfig) -> RedisPublisher:
+        return RedisPublisher(config)
+
+    def discover(self, config: RedisPubSubConfig) -> list[Destination]:
+        return discover(config)
+
+    def check_connection(self, config: RedisPubSubConfig) -> Iterator[Step]:
+        return check_connection(config)
+
+    def remove_traces(self, config: RedisPubSubConfig, observation: Observation) -> None:
+        """There are none: the server forgets a subscription with its connection."""

@@ -1,0 +1,1 @@
+"""The live feed of a web process: one subscription, one hub, many screens."""

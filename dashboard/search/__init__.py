@@ -1,0 +1,1 @@
+"""Searching the history, as a page shows it: what was asked, rows, gaps, counts, matches."""

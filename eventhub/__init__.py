@@ -1,0 +1,1 @@
+"""EventHub: observe, store, find and repair events over several message brokers."""

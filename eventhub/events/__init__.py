@@ -1,0 +1,1 @@
+"""What an event is: its fields, its identity, its text. Pure Python, no Django, no broker."""

@@ -1,0 +1,1 @@
+"""Delivery -> event -> stored -> settled -> announced."""

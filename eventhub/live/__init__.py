@@ -1,0 +1,1 @@
+"""From a committed batch to every open page: frames, their announcer, and catch-up."""

@@ -1,0 +1,1 @@
+"""Sources: what a person configured, and how their collectors fare."""

@@ -1,0 +1,146 @@
+"""A source is one configured connection to a broker; a collector status is how it fares."""
+
+import secrets
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from eventhub.brokers.config import BrokerConfig
+from eventhub.brokers.contract import Adapter, Mode, Observation, StartFrom
+from eventhub.brokers.registry import adapter
+from eventhub.sources.credentials import decrypt, encrypt
+
+__all__ = ["CollectorStatus", "Installation", "Source"]
+
+
+def _new_name() -> str:
+    return secrets.token_hex(4)
+
+
+class Installation(models.Model):
+    """The one row that names this EventHub, so that two never share a tap queue."""
+
+    name = models.CharField(max_length=16, default=_new_name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def own_name(cls) -> str:
+        return cls.objects.get_or_create(pk=1)[0].name
+
+
+class Source(models.Model):
+    class Environment(models.TextChoices):
+        PRODUCTION = "production"
+        STAGING = "staging"
+        TEST = "test"
+        DEVELOPMENT = "development"
+        DEMO = "demo"
+
+    class Desired(models.TextChoices):
+        RUNNING = "running"
+        STOPPED = "stopped"
+        DELETED = "deleted", "deleted, traces on the broker still to be removed"
+
+    name = models.CharField(
+        max_length=40,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[a-z0-9][a-z0-9._-]*\Z",
+                "Use lower-case letters, digits, dots, dashes and underscores, first a letter or"
+                " a digit: the name is used in queries (source:shop) and on the broker.",
+            )
+        ],
+    )
+    kind = models.CharField(max_length=40)
+    environment = models.CharField(
+        max_length=20, choices=Environment, default=Environment.PRODUCTION
+    )
+    config = models.JSONField(default=dict)
+    credentials = models.BinaryField(default=bytes, editable=False)
+    start_from = models.CharField(
+        max_length=10, choices=[(start.value, start.value) for start in StartFrom], default="now"
+    )
+    start_time = models.BigIntegerField(null=True, blank=True)
+    desired = models.CharField(max_length=10, choices=Desired, default=Desired.STOPPED)
+    retention_days = models.PositiveIntegerField(
+        default=7, validators=[MinValueValidator(1), MaxValueValidator(3650)]
+    )
+    retention_bytes = models.PositiveBigIntegerField(
+        default=5 * 1024**3, validators=[MinValueValidator(1024**2)]
+    )
+    payload_limit = models.PositiveIntegerField(
+        default=8 * 1024**2, validators=[MinValueValidator(1024), MaxValueValidator(64 * 1024**2)]
+    )
+    revision = models.PositiveIntegerField(default=1)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def adapter(self) -> Adapter[Any]:
+        return adapter(self.kind)
+
+    def configuration(self) -> BrokerConfig:
+        """The validated configuration with its secrets. Raises pydantic's ValidationError,
+        PermanentFailure (unknown kind) or CredentialsLocked."""
+        return self.adapter.config.join(self.config, decrypt(self.credentials))
+
+    def configure(self, config: BrokerConfig) -> None:
+        self.config, secret_values = config.split()
+        self.credentials = encrypt(secret_values)
+
+    @property
+    def mode(self) -> Mode:
+        chosen = self.config.get("mode")
+        modes = self.adapter.capabilities.modes
+        return next((mode for mode in modes if mode.name == chosen), modes[0])
+
+    def observation(self, **resume: Any) -> Observation:
+        assert self.pk is not None
+        return Observation(
+            source_id=self.pk,
+            name=self.name,
+            installation=Installation.own_name(),
+            start=StartFrom(self.start_from),
+            start_time=self.start_time,
+            **resume,
+        )
+
+
+class CollectorStatus(models.Model):
+    """Written by the collector of a source; read by the pages."""
+
+    class State(models.TextChoices):
+        STARTING = "starting"
+        UP = "up"
+        NOT_CONNECTED = "not connected"
+        FAILED = "failed", "failed, needs a person"
+        STOPPED = "stopped"
+
+    source = models.OneToOneField(
+        Source, on_delete=models.CASCADE, related_name="status", primary_key=True
+    )
+    state = models.CharField(max_length=20, choices=State, default=State.STARTING)
+    since = models.DateTimeField(default=timezone.now)
+    reason = models.TextField(blank=True)
+    way_out = models.TextField(blank=True)
+    retry_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    heartbeat = models.DateTimeField(null=True)
+    """When the collector last said that it lives."""
+    stored_within = models.PositiveIntegerField(null=True)
+    """Milliseconds from receiving to committed, of the last batch."""
+    rate = models.FloatField(null=True)
+    """Events a second over the ten seconds before `heartbeat`."""
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.state}"

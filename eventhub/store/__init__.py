@@ -1,0 +1,1 @@
+"""Where events are kept, behind one contract for all engines."""

@@ -1,0 +1,1 @@
+"""Events in Django's database: PostgreSQL or SQLite."""

@@ -1,0 +1,1 @@
+"""Events in one SQLite file that one process writes."""

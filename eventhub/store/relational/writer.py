@@ -1,0 +1,190 @@
+"""One batch, one transaction: the part of writing that both engines share."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from eventhub.events.event import Event
+from eventhub.store.contract import Batch, Resume, Written
+from eventhub.store.relational.database import Database, placeholders
+from eventhub.store.relational.days import day_of
+from eventhub.store.relational.rollups import Rollups
+
+__all__ = ["RelationalWriter"]
+
+_CHUNK: Final = 500
+"""Rows or ids that one statement names: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+_unsettled = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
+
+_NOTE = """
+INSERT INTO source_progress (source_id, last_seen, last_batch, unsettled) VALUES (%s, %s, %s, %s)
+ON CONFLICT (source_id) DO UPDATE SET
+ last_seen = CASE WHEN source_progress.last_seen > excluded.last_seen
+  THEN source_progress.last_seen
+  ELSE COALESCE(excluded.last_seen, source_progress.last_seen) END,
+ last_batch = COALESCE(excluded.last_batch, source_progress.last_batch),
+ unsettled = COALESCE(excluded.unsettled, source_progress.unsettled)"""
+_ADD_DAY = """
+INSERT INTO event_days (source_id, day, events, size) VALUES (%s, %s, %s, %s)
+ON CONFLICT (source_id, day) DO UPDATE SET
+ events = event_days.events + excluded.events, size = event_days.size + excluded.size"""
+_ADD_ROLLUPS = """
+INSERT INTO event_rollups (source_id, minute, destination, type, events, size)
+VALUES {rows}
+ON CONFLICT (source_id, minute, destination, type) DO UPDATE SET
+ events = event_rollups.events + excluded.events, size = event_rollups.size + excluded.size"""
+_MOVE_CHECKPOINT = """
+INSERT INTO checkpoints (source_id, part, position) VALUES (%s, %s, %s)
+ON CONFLICT (source_id, part) DO UPDATE SET position = excluded.position"""
+_ADD_GAP = """
+INSERT INTO gaps (source_id, reason, started, ended, missed, destination)
+VALUES (%s, %s, %s, %s, %s, %s)"""
+_WRITTEN_BEFORE = """
+SELECT EXISTS (SELECT 1 FROM source_progress WHERE source_id = %s AND last_batch = %s)
+ OR EXISTS (SELECT 1 FROM events WHERE id = %s AND source_id = %s)"""
+
+
+class RelationalWriter(ABC):
+    """An `EventWriter` on one Django connection.
+
+    A batch whose commit was not heard of is recognised by its own id, which is kept with the
+    source until the next batch, and by its first event, which is kept as long as it is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._rollups = Rollups()
+
+    def write(self, batch: Batch) -> Written:
+        with self._db.reachable(), self._db.transaction():
+            self._lock(batch.source_id)
+            if self._is_written(batch):
+                return self._written(batch)
+            fresh, repeats = self._claim(batch)
+            self._insert(fresh)
+            again = Counter(batch.redelivered)
+            again.update(repeats)
+            self._raise_redeliveries(batch.source_id, again)
+            self._note(batch, fresh)
+        return Written(len(fresh), again.total())
+
+    def touch(self, source_id: int, now: int) -> None:
+        with self._db.reachable():
+            self._db.run(_NOTE, (source_id, now, None, None))
+
+    def resume(self, source_id: int) -> Resume:
+        """Waits for a batch that another process, perhaps a dead one, is still committing."""
+        with self._db.reachable(), self._db.transaction():
+            self._lock(source_id)
+            progress = self._db.rows(
+                "SELECT last_seen, unsettled FROM source_progress WHERE source_id = %s",
+                [source_id],
+            )
+            checkpoint = self._db.rows(
+                "SELECT part, position FROM checkpoints WHERE source_id = %s", [source_id]
+            )
+        last_seen, unsettled = progress[0] if progress else (None, None)
+        return Resume(
+            dict(checkpoint), _unsettled.decode(unsettled) if unsettled else [], last_seen
+        )
+
+    def close(self) -> None:
+        self._db.connection.close()
+
+    @abstractmethod
+    def _lock(self, source_id: int) -> None:
+        """Until the end of the transaction, nobody else writes this source."""
+
+    @abstractmethod
+    def _insert(self, events: Sequence[Event]) -> None: ...
+
+    @abstractmethod
+    def _insert_identities(self, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Rows of source, digest, event id."""
+
+    def _is_written(self, batch: Batch) -> bool:
+        source_id = batch.source_id
+        first = self._db.id(batch.events[0].id if batch.events else bytes(16))
+        asked = (source_id, batch.id, first, source_id)
+        return bool(self._db.rows(_WRITTEN_BEFORE, asked)[0][0])
+
+    def _written(self, batch: Batch) -> Written:
+        """What writing it the first time must have returned."""
+        stored = 0
+        ids = [self._db.id(event.id) for event in batch.events]
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            sql = f"SELECT count(*) FROM events WHERE id IN {placeholders(chunk)}"
+            stored += self._db.rows(f"{sql} AND source_id = %s", [*chunk, batch.source_id])[0][0]
+        return Written(stored, len(batch.redelivered) + len(ids) - stored)
+
+    def _claim(self, batch: Batch) -> tuple[list[Event], list[bytes]]:
+        """The events not stored before, and the ids of the stored ones that the others repeat."""
+        digests = [digest for digest in batch.identities if digest is not None]
+        if not digests:
+            return batch.events, []
+        known = self._known(batch.source_id, digests)
+        fresh: list[Event] = []
+        repeats: list[bytes] = []
+        claims: list[tuple[int, bytes, bytes]] = []
+        for event, digest in zip(batch.events, batch.identities, strict=True):
+            if digest is not None:
+                if digest in known:
+                    repeats.append(known[digest])
+                    continue
+                known[digest] = event.id
+                claims.append((batch.source_id, digest, event.id))
+            fresh.append(event)
+        self._insert_identities(claims)
+        return fresh, repeats
+
+    def _known(self, source_id: int, digests: list[bytes]) -> dict[bytes, bytes]:
+        known: dict[bytes, bytes] = {}
+        for start in range(0, len(digests), _CHUNK):
+            chunk = digests[start : start + _CHUNK]
+            sql = "SELECT digest, event_id FROM delivery_identities WHERE source_id = %s AND digest"
+            known.update(self._db.rows(f"{sql} IN {placeholders(chunk)}", [source_id, *chunk]))
+        return known
+
+    def _raise_redeliveries(self, source_id: int, again: Counter[bytes]) -> None:
+        by_count: dict[int, list[object]] = {}
+        for event_id, count in again.items():
+            by_count.setdefault(count, []).append(self._db.id(event_id))
+        for count, ids in by_count.items():
+            for start in range(0, len(ids), _CHUNK):
+                chunk = ids[start : start + _CHUNK]
+                self._db.run(
+                    "UPDATE events SET redeliveries = redeliveries + %s"
+                    f" WHERE source_id = %s AND id IN {placeholders(chunk)}",
+                    [count, source_id, *chunk],
+                )
+
+    def _note(self, batch: Batch, fresh: Sequence[Event]) -> None:
+        """All that is committed beside the events."""
+        source_id = batch.source_id
+        seen = [event.time for event in batch.events[-1:]] + [gap.ended for gap in batch.gaps]
+        unsettled = None if batch.unsettled is None else msgspec.msgpack.encode(batch.unsettled)
+        self._db.run(_NOTE, (source_id, max(seen, default=None), batch.id, unsettled))
+        if batch.checkpoint:
+            moved = [(source_id, part, place) for part, place in batch.checkpoint.items()]
+            self._db.run_many(_MOVE_CHECKPOINT, moved)
+        if batch.gaps:
+            found = [
+                (source_id, gap.reason, gap.started, gap.ended, gap.missed, gap.destination)
+                for gap in batch.gaps
+            ]
+            self._db.run_many(_ADD_GAP, found)
+        days: dict[int, list[int]] = {}
+        for event in fresh:
+            days.setdefault(day_of(event.id), []).append(len(event.payload))
+        for day, sizes in days.items():
+            self._db.run(_ADD_DAY, (source_id, day, len(sizes), sum(sizes)))
+        rows = [(*place, *total) for place, total in self._rollups.sums(fresh).items()]
+        for start in range(0, len(rows), _CHUNK):
+            # One statement: on PostgreSQL sixty rows one by one cost 2 ms of a batch's 25.
+            chunk = rows[start : start + _CHUNK]
+            sql = _ADD_ROLLUPS.format(rows=", ".join(map(placeholders, chunk)))
+            self._db.run(sql, [value for row in chunk for value in row])

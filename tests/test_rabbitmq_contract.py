@@ -1,0 +1,175 @@
+"""RabbitMQ keeps the broker contract."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pika
+import pytest
+from pydantic import SecretStr
+
+from collectors.rabbitmq import RabbitMQ, RabbitMQConfig
+from collectors.rabbitmq.consumer import Consumer as RabbitMQConsumer
+from eventhub.brokers.contract import Consumer, Message
+from eventhub.events.headers import HeaderValue
+from tests.contracts.broker import BadSetting, BrokerContract, Rig
+from tests.servers.process import free_port
+from tests.servers.rabbitmq import RabbitMQServer
+
+HEADER_VALUES: dict[str, HeaderValue] = {
+    "none": None,
+    "yes": True,
+    "whole": 7,
+    "large": -(2**63),
+    "real": 0.1,
+    "text": "Grüße",
+    "long text": "x" * 1_000,
+    "bytes": b"\xff\0",
+    "decimal": Decimal("-1.25"),
+    "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "list": [1, None, ["two", b"3"]],
+    "table": {"a": {"b": None}, "c": []},
+}
+
+
+class Bystander:
+    """Consumes from a work queue of its own, in a thread, acknowledging each message."""
+
+    def __init__(self, server: RabbitMQServer, exchange: str) -> None:
+        self.queue = f"work.{exchange}"
+        self._got: list[bytes] = []
+        self._connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        self._channel = self._connection.channel()
+        self._channel.queue_declare(self.queue, durable=True)
+        self._channel.queue_bind(self.queue, exchange, "#")
+        self._channel.basic_consume(self.queue, self._take)
+        self._looking = pika.BlockingConnection(pika.URLParameters(server.url))
+        self._thread = threading.Thread(target=self._channel.start_consuming, daemon=True)
+        self._thread.start()
+
+    def received(self) -> list[bytes]:
+        return list(self._got)
+
+    def facts(self) -> Mapping[str, object]:
+        channel = self._looking.channel()
+        found = channel.queue_declare(self.queue, passive=True).method
+        channel.close()
+        return {"consumers": found.consumer_count, "waiting": found.message_count}
+
+    def stop(self) -> None:
+        self._connection.add_callback_threadsafe(self._channel.stop_consuming)
+        self._thread.join(10)
+        self._channel.queue_delete(self.queue)
+        self._connection.close()
+        self._looking.close()
+
+    def _take(self, channel: Any, method: Any, _: object, body: bytes) -> None:
+        self._got.append(body if not method.redelivered else b"again " + body)
+        channel.basic_ack(method.delivery_tag)
+
+
+class RabbitMQRig(Rig):
+    adapter = RabbitMQ()
+    carries = frozenset(Message.__struct_fields__) - {"payload"}
+    header_values = HEADER_VALUES
+    keeps_while_away = True
+
+    def __init__(self, server: RabbitMQServer) -> None:
+        self.server = server
+        self.installation = uuid4().hex[:8]
+        self.destination = self.target = f"orders.{self.installation}"
+        self.missing_target = f"{self.destination}-missing/key"
+        self.config = RabbitMQConfig(
+            host="127.0.0.1",
+            port=server.port,
+            user="watcher",
+            password=SecretStr("watcher's secret"),
+            management_url=server.management_url,
+            exchanges=[self.destination],
+        )
+        ours = r"^(eventhub\.tap\.|orders\.)"
+        server.add_user(
+            "watcher",
+            "watcher's secret",
+            tags="management",
+            configure=r"^eventhub\.tap\.",
+            write=ours,
+            read=ours,
+        )
+        path = f"/exchanges/%2F/{self.destination}"
+        server.api("PUT", path, {"type": "topic", "durable": True})
+        bad: dict[str, tuple[dict[str, Any], str, str]] = {
+            "host": ({"host": "no-such-host.invalid"}, "resolve", "cannot be resolved"),
+            "port": ({"port": free_port()}, "connect", "Nothing listens"),
+            "not AMQP": ({"port": server.management_port}, "connect", "in AMQP"),
+            "password": ({"password": "wrong-secret"}, "authenticate", "authenticate_user"),
+            "virtual host": ({"virtual_host": "nowhere"}, "virtual host", "list_vhosts"),
+            "TLS on a plain port": ({"tls": True}, "TLS", "does not speak TLS"),
+            "exchange not allowed": ({"exchanges": ["secret"]}, "permissions", "set_permissions"),
+            "exchange": (
+                {"exchanges": ["orders.none"]},
+                "permissions",
+                "no exchange 'orders.none'",
+            ),
+        }
+        self.bad_settings = {
+            name: BadSetting(self.config_with(**changes), step, words)
+            for name, (changes, step, words) in bad.items()
+        }
+
+    def config_with(self, **changes: Any) -> RabbitMQConfig:
+        plain, secret_values = self.config.split()
+        return RabbitMQConfig.model_validate({**plain, **secret_values, **changes})
+
+    def flood(self, payloads: list[bytes]) -> None:
+        """Confirmed as a whole: the next declare is answered after all were routed."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
+        channel = connection.channel()
+        persistent = pika.BasicProperties(delivery_mode=2)
+        for payload in payloads:
+            channel.basic_publish(self.destination, "a.b", payload, persistent)
+        channel.exchange_declare(self.destination, passive=True)
+        connection.close()
+
+    def abandon(self, consumer: Consumer) -> None:
+        assert isinstance(consumer, RabbitMQConsumer)
+        assert consumer._wire is not None
+        consumer._wire.sever()
+        consumer.close()
+
+    def restart(self) -> None:
+        self.server.kill()
+        self.server.start()
+
+    @contextmanager
+    def bystander(self) -> Iterator[Bystander]:
+        other = Bystander(self.server, self.destination)
+        yield other
+        other.stop()
+
+    def traces(self) -> set[str]:
+        queues = self.server.api("GET", "/queues/%2F?columns=name")
+        return {queue["name"] for queue in queues if queue["name"].startswith("eventhub.")}
+
+    def remove(self) -> None:
+        self.server.api("DELETE", f"/exchanges/%2F/{quote(self.destination)}")
+        for name in self.traces():
+            self.server.api("DELETE", f"/queues/%2F/{quote(name)}")
+
+
+@pytest.fixture
+def rig(rabbitmq: RabbitMQServer) -> Iterator[RabbitMQRig]:
+    made = RabbitMQRig(rabbitmq)
+    yield made
+    made.remove()
+
+
+class TestRabbitMQ(BrokerContract):
+    @pytest.fixture
+    def rig(self, rig: RabbitMQRig) -> Rig:
+        return rig

@@ -1,0 +1,136 @@
+"""Publishing to a real RabbitMQ: the outcome is the broker's word, or unknown."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from collectors.rabbitmq.publisher import Publisher
+from eventhub.brokers.contract import Confirmed, Message, Refused, Unknown
+from eventhub.brokers.errors import NotConnected
+from tests.contracts.broker import collect, opened
+from tests.servers.process import free_port
+from tests.servers.rabbitmq import RabbitMQServer
+from tests.test_rabbitmq_contract import RabbitMQRig
+
+
+@pytest.fixture
+def rig(rabbitmq: RabbitMQServer) -> Iterator[RabbitMQRig]:
+    made = RabbitMQRig(rabbitmq)
+    made.config = made.config_with(user="guest", password="guest")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def publisher(rig: RabbitMQRig) -> Iterator[Publisher]:
+    made = rig.adapter.publisher(rig.config_with())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def full_queue(rig: RabbitMQRig) -> Iterator[str]:
+    """A queue that takes one message and refuses the next."""
+    name = f"full.{rig.installation}"
+    limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    rig.server.api("PUT", f"/queues/%2F/{name}", {"arguments": limits})
+    yield name
+    rig.server.api("DELETE", f"/queues/%2F/{name}")
+
+
+def test_a_message_that_no_queue_takes_is_refused(rig: RabbitMQRig, publisher: Publisher) -> None:
+    outcome = publisher.publish(Message(b"1"), rig.target)
+    assert isinstance(outcome, Refused)
+    assert "NO_ROUTE" in outcome.reason
+
+
+def test_what_a_full_queue_refuses_is_refused(publisher: Publisher, full_queue: str) -> None:
+    assert publisher.publish(Message(b"1"), f"/{full_queue}") == Confirmed()
+    outcome = publisher.publish(Message(b"2"), f"/{full_queue}")
+    assert isinstance(outcome, Refused)
+    assert "nack" in outcome.reason
+
+
+def test_a_refusal_that_closes_the_channel_leaves_the_publisher_fit(
+    rig: RabbitMQRig, publisher: Publisher, full_queue: str
+) -> None:
+    forged = Message(b"1", headers=[("amqp.user_id", "somebody")])
+    for message, target, words in (
+        (Message(b"1"), "no-such-exchange", "NOT_FOUND"),
+        (forged, f"/{full_queue}", "user_id"),
+        (Message(b"1", headers=[("n", 2**70)]), f"/{full_queue}", "64 bits"),
+        (Message(b"1", type="x" * 300), f"/{full_queue}", "255 bytes"),
+        (Message(b"1"), "x" * 300, "255 bytes"),
+        (Message(b"1", headers=[("h", "x" * 200_000)]), f"/{full_queue}", "too large"),
+    ):
+        outcome = publisher.publish(message, target)
+        assert isinstance(outcome, Refused), (words, outcome)
+        assert words in outcome.reason, outcome.reason
+    assert publisher.publish(Message(b"1"), f"/{full_queue}") == Confirmed()
+
+
+def test_a_large_returned_message_with_headers_is_refused_like_any_other(
+    rig: RabbitMQRig, publisher: Publisher
+) -> None:
+    odd = Message(b"x" * 300_000, headers=[("r", 0.5), ("far", [2**40])])
+    assert isinstance(publisher.publish(odd, rig.target), Refused)
+    assert isinstance(publisher.publish(odd, rig.target), Refused)
+
+
+def test_a_key_in_the_target_goes_before_the_messages_own(
+    rig: RabbitMQRig, publisher: Publisher
+) -> None:
+    with opened(rig) as consumer:
+        publisher.publish(Message(b"1", key="own"), rig.target)
+        publisher.publish(Message(b"2", key="own"), f"{rig.target}/given")
+        publisher.publish(Message(b"3", key=b"\xff\xfe"), rig.target)
+        got = collect(consumer, 3)
+    assert [delivery.key for delivery in got] == ["own", "given", b"\xff\xfe"]
+
+
+def test_nothing_listens_is_not_connected(rig: RabbitMQRig) -> None:
+    publisher = rig.adapter.publisher(rig.config_with(port=free_port()))
+    with pytest.raises(NotConnected, match="Nothing listens"):
+        publisher.publish(Message(b"1"), rig.target)
+    publisher.close()
+
+
+def test_a_connection_lost_before_the_confirm_is_unknown_and_the_next_one_works(
+    rig: RabbitMQRig, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(rig):
+        assert publisher.publish(Message(b"1"), rig.target) == Confirmed()
+        wire = publisher._wire
+        assert wire is not None
+        # The answer is cut off with the socket, as a crash of the network would.
+        read = wire._read
+
+        def cut(seconds: float) -> None:
+            wire._sock.shutdown(socket.SHUT_RDWR)
+            read(seconds)
+
+        monkeypatch.setattr(wire, "_read", cut)
+        outcome = publisher.publish(Message(b"2"), rig.target)
+        assert isinstance(outcome, Unknown)
+        assert "lost" in outcome.reason
+        assert publisher.publish(Message(b"3"), rig.target) == Confirmed()
+
+
+def test_publishers_in_two_threads_do_not_meet(rig: RabbitMQRig) -> None:
+    outcomes: list[object] = []
+
+    def publish() -> None:
+        own = rig.adapter.publisher(rig.config_with())
+        outcomes.extend(own.publish(Message(b"x"), rig.target) for _ in range(50))
+        own.close()
+
+    with opened(rig) as consumer:
+        threads = [threading.Thread(target=publish) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        collect(consumer, 100)
+        for thread in threads:
+            thread.join()
+    assert outcomes == [Confirmed()] * 100

@@ -1,0 +1,160 @@
+"""Redis Pub/Sub keeps the contract, on Redis and on Valkey."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from collectors.redis_pubsub import RedisPubSub
+from collectors.redis_pubsub.config import RedisPubSubConfig
+from eventhub.brokers.contract import Consumer
+from tests.conftest import require
+from tests.contracts.broker import BadSetting, BrokerContract, Rig, until
+from tests.servers import redis as servers
+from tests.servers.certificates import self_signed
+from tests.servers.process import free_port
+
+
+class Listener:
+    """A plain subscriber of somebody else."""
+
+    def __init__(self, server: servers.RedisServer, channel: str) -> None:
+        self._client: Any = server.client()
+        self._channel = channel
+        self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub.subscribe(channel)
+        self._pubsub.get_message(timeout=20)  # the confirmation: subscribed from here on
+        self._got: list[bytes] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def received(self) -> list[bytes]:
+        return list(self._got)
+
+    def facts(self) -> Mapping[str, object]:
+        with self._client.client() as asking:
+            [(_, count)] = asking.pubsub_numsub(self._channel)
+        return {"subscribers": count}
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._pubsub.close()
+        self._client.close()
+
+    def _listen(self) -> None:
+        with suppress(redis.RedisError):
+            while not self._stop.is_set():
+                message = self._pubsub.get_message(timeout=0.05)
+                if message is not None:
+                    self._got.append(message["data"])
+
+
+class RedisRig(Rig):
+    adapter = RedisPubSub()
+    missing_target = None
+    carries = frozenset[str]()
+    header_values: Mapping[str, Any] = {}
+    keeps_while_away = False
+
+    def __init__(self, server: servers.RedisServer, tls_port: int | None) -> None:
+        self.server = server
+        self.destination = self.target = f"orders.{uuid4().hex}"
+        self.config = RedisPubSubConfig(
+            host="127.0.0.1", port=server.port, patterns=[self.destination]
+        )
+        change = self.config.model_copy
+        self.bad_settings = {
+            "host": BadSetting(change(update={"host": "no-such.invalid"}), "resolve", "resolve"),
+            "port": BadSetting(change(update={"port": free_port()}), "connect", "Nothing listens"),
+            "password": BadSetting(
+                change(update={"user": "nobody", "password": SecretStr("hunter2-wrong")}),
+                "authenticate",
+                "refused the name or the password",
+            ),
+            "a password where none is": BadSetting(
+                change(update={"password": SecretStr("hunter2-none")}),
+                "authenticate",
+                "Leave the password empty",
+            ),
+            "TLS on a plain port": BadSetting(change(update={"tls": True}), "tls", "without TLS"),
+        }
+        if tls_port is not None:
+            secured = change(update={"port": tls_port})
+            self.bad_settings |= {
+                "no TLS on a TLS port": BadSetting(secured, "authenticate", "speaks TLS"),
+                "a certificate that nobody signed": BadSetting(
+                    secured.model_copy(update={"tls": True}), "tls", "not trusted"
+                ),
+            }
+
+    def flood(self, payloads: list[bytes]) -> None:
+        with self.server.client() as client, client.pipeline(transaction=False) as pipeline:
+            for payload in payloads:
+                pipeline.publish(self.target, payload)
+            pipeline.execute()
+
+    def abandon(self, consumer: Consumer) -> None:
+        consumer.close()  # there is no other way to leave a Redis server
+
+    def restart(self) -> None:
+        self.server.kill()
+        self.server.start()
+
+    @contextmanager
+    def bystander(self) -> Iterator[Listener]:
+        listener = Listener(self.server, self.destination)
+        try:
+            yield listener
+        finally:
+            listener.close()
+
+    def traces(self) -> set[str]:
+        """Keys, and connections of ours; the server notices a closed one a moment later."""
+
+        def left() -> set[str]:
+            with self.server.client() as client:
+                names = {entry["name"] for entry in client.client_list()}
+                keys = {key.decode() for key in client.scan_iter()}
+            return keys | {name for name in names if name.startswith("eventhub")}
+
+        with suppress(AssertionError):
+            until(lambda: not left(), "no connection of ours is left")
+        return left()
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[servers.RedisServer, int | None]]:
+    """A started server, and its port that speaks TLS (the embedded Valkey is built without)."""
+    name = request.param
+    require(name, servers.missing(name))
+    tls_port, options = None, list[str]()
+    if name == "redis":
+        files = self_signed(tmp_path_factory.mktemp("tls"))
+        tls_port = free_port()
+        options = [
+            "--tls-port", str(tls_port), "--tls-auth-clients", "no",
+            "--tls-cert-file", str(files.certificate), "--tls-key-file", str(files.key),
+        ]  # fmt: skip
+    with servers.running(name, options) as started:
+        yield started, tls_port
+
+
+class TestRedis(BrokerContract):
+    @pytest.fixture
+    def rig(self, server: tuple[servers.RedisServer, int | None]) -> Iterator[Rig]:
+        started, tls_port = server
+        rig = RedisRig(started, tls_port)
+        standing = Listener(started, rig.destination)  # a channel exists while it has a subscriber
+        try:
+            yield rig
+        finally:
+            standing.close()
