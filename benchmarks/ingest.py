@@ -31,8 +31,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import raw  # noqa: E402
 from benchmarks.figures import Figure, median, print_figures  # noqa: E402
 from eventhub.brokers.errors import BrokerError  # noqa: E402
+from tests.brokers.rabbitmq import server as rabbitmq  # noqa: E402
+from tests.brokers.redis_pubsub import server as redis  # noqa: E402
 from tests.installation import Installation  # noqa: E402
-from tests.servers import postgres, rabbitmq, redis  # noqa: E402
+from tests.servers import postgres  # noqa: E402
 
 BROKERS = ("rabbitmq", "redis_pubsub")
 STORES = ("postgres", "sqlite")

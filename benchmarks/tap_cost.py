@@ -27,7 +27,7 @@ from collectors.rabbitmq.connection import connect  # noqa: E402
 from collectors.rabbitmq.translate import properties  # noqa: E402
 from collectors.rabbitmq.wire import Wire  # noqa: E402
 from eventhub.brokers.contract import Message, Observation  # noqa: E402
-from tests.servers import rabbitmq  # noqa: E402
+from tests.brokers.rabbitmq import server as rabbitmq  # noqa: E402
 
 EXCHANGE = "orders"
 WORK, EXTRA = "work", "extra"

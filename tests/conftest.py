@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -58,6 +59,22 @@ def pytest_terminal_summary(terminalreporter: Any) -> Generator[None, None, None
         terminalreporter.section("not tested here")
     for reason, count in sorted(reasons.items()):
         terminalreporter.line(f"{count} skipped: {reason}")
+    _tell_brokers(terminalreporter)
+
+
+def _tell_brokers(terminalreporter: Any) -> None:
+    """A table of the brokers: what ran against which server, stand-ins named."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, broker in getattr(report, "user_properties", []):
+                if name == "broker":
+                    counts.setdefault(tuple(broker), Counter())[outcome] += 1
+    if counts:
+        terminalreporter.section("brokers")
+    for (kind, server), outcomes in sorted(counts.items()):
+        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        terminalreporter.line(f"{kind:<20} {server:<44} {told}")
 
 
 def require(name: str, missing: str | None) -> None:
@@ -70,8 +87,8 @@ def require(name: str, missing: str | None) -> None:
 
 
 def _server(name: str, module: str) -> ModuleType:
-    """The module of `tests/servers` that starts it; skips or fails when its programs are away."""
-    servers = import_module(f"tests.servers.{module}")
+    """The module that starts it; skips or fails when its programs are away."""
+    servers = import_module(module)
     require(name, servers.missing())
     return servers
 
@@ -88,22 +105,22 @@ def django_db_modify_db_settings() -> None:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Any]:
-    """A started `tests.servers.redis` server."""
-    with _server("Redis", "redis").running() as server:
+    """A started `tests.brokers.redis_pubsub.server` server."""
+    with _server("Redis", "tests.brokers.redis_pubsub.server").running() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[Any]:
-    """A started `tests.servers.rabbitmq` server."""
-    with _server("RabbitMQ", "rabbitmq").running() as server:
+    """A started `tests.brokers.rabbitmq.server` server."""
+    with _server("RabbitMQ", "tests.brokers.rabbitmq.server").running() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A started `tests.servers.postgres` server. A test makes databases of its own in it."""
-    with _server("PostgreSQL", "postgres").running() as server:
+    with _server("PostgreSQL", "tests.servers.postgres").running() as server:
         yield server
 
 

@@ -1,6 +1,6 @@
 """A broker kind with every kind of field and two modes, for tests of forms and pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -13,6 +13,8 @@ from eventhub.brokers.contract import (
     Completeness,
     Confirmed,
     Consumer,
+    DeadLetters,
+    DepthProbe,
     Destination,
     Message,
     Mode,
@@ -59,14 +61,14 @@ class SampleConfig(BrokerConfig):
 
 
 class _Publisher:
-    def publish(self, message: Message, target: str) -> Outcome:
+    def publish(self, messages: Sequence[Message], target: str) -> list[Outcome]:
         if target == "closed":
-            return Refused("The topic closed is closed.")
+            return [Refused("The topic closed is closed.")] * len(messages)
         if target == "lost":
             raise NotConnected("The connection was lost.")
         if target == "slow":
-            return Unknown("No answer came in time.")
-        return Confirmed(f"{len(message.payload)} bytes taken.")
+            return [Unknown("No answer came in time.")] * len(messages)
+        return [Confirmed(f"{len(message.payload)} bytes taken.") for message in messages]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -104,6 +106,12 @@ class Sample:
 
     def publisher(self, config: SampleConfig) -> _Publisher:
         return _Publisher()
+
+    def depth(self, config: SampleConfig) -> DepthProbe:
+        raise PermanentFailure("The sample broker has no depth.")
+
+    def dead_letters(self, config: SampleConfig) -> DeadLetters:
+        raise PermanentFailure("The sample broker has no dead letters.")
 
     def discover(self, config: SampleConfig) -> list[Destination]:
         if config.host == "away.example":

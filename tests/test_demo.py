@@ -21,8 +21,8 @@ from collectors.demo.redis_bus import RedisBus
 from collectors.demo.scenario import Failed, Producer, Scenario
 from collectors.demo.sensors import FRAME, SENSORS, THRESHOLDS
 from collectors.demo.shop import SHOP
+from tests.brokers.redis_pubsub import server as servers
 from tests.contracts.broker import until
-from tests.servers import redis as servers
 
 PRODUCERS = [producer for scenario in SCENARIOS for producer in scenario.producers]
 ENDS = {"ShipmentCreated", "PaymentFailed", "MessageDeadLettered"}

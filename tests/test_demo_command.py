@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.brokers.redis_pubsub import server as servers
 from tests.contracts.broker import until
 from tests.installation import Installation
-from tests.servers import redis as servers
 
 NAMES = ["demo-chat", "demo-payments", "demo-sensors", "demo-shop", "demo-ticks"]
 

@@ -28,15 +28,15 @@ class Packages:
         self._folder = root / ".venv"
         self.python = self._folder / "bin" / "python"
 
-    def install(self, *files: str) -> None:
+    def install(self, *files: str, compile_from_source: bool = False) -> None:
         """Have what these requirements files pin. The last one is installed; it includes the
-        others. Raises Problem in words for a person."""
+        others. Wheels alone, unless told otherwise. Raises Problem in words for a person."""
         digests = {name: self._digest(name) for name in files}
         self._need_environment()
         if all(self._stamp(name) == digest for name, digest in digests.items()):
             return
         self._say(f"Installing the packages of {files[-1]}: about a minute, only this once.")
-        self._pip_install(files[-1])
+        self._pip_install(files[-1], [] if compile_from_source else ["--only-binary", ":all:"])
         for name, digest in digests.items():
             self._stamp_path(name).write_text(digest)
 
@@ -70,11 +70,11 @@ class Packages:
         )  # fmt: skip
         return asked.stdout.strip() == "True"
 
-    def _pip_install(self, file: str) -> None:
+    def _pip_install(self, file: str, only: list[str]) -> None:
         done = subprocess.run(
             [
                 str(self.python), "-m", "pip", "--disable-pip-version-check", "install",
-                "--quiet", "--no-input", "--require-hashes", "--only-binary", ":all:",
+                "--quiet", "--no-input", "--require-hashes", *only,
                 "--retries", "3", "--requirement", file,
             ],
             cwd=self._root, capture_output=True, text=True, check=False,

@@ -7,6 +7,8 @@ from collectors.rabbitmq.check import check_connection
 from collectors.rabbitmq.config import RabbitMQConfig
 from collectors.rabbitmq.connection import connect
 from collectors.rabbitmq.consumer import Consumer
+from collectors.rabbitmq.dead_letters import ACCESS, DeadLetters
+from collectors.rabbitmq.depth import DepthProbe
 from collectors.rabbitmq.discovery import discover
 from collectors.rabbitmq.publisher import PUBLISHES_TO, Publisher
 from collectors.rabbitmq.tap import Tap, queue_name
@@ -49,6 +51,7 @@ class RabbitMQ:
         ),
         settles=True,
         publishes_to=PUBLISHES_TO,
+        dead_letters=ACCESS,
     )
 
     def consumer(self, config: RabbitMQConfig, observation: Observation) -> Consumer:
@@ -56,6 +59,12 @@ class RabbitMQ:
 
     def publisher(self, config: RabbitMQConfig) -> Publisher:
         return Publisher(config)
+
+    def depth(self, config: RabbitMQConfig) -> DepthProbe:
+        return DepthProbe(config)
+
+    def dead_letters(self, config: RabbitMQConfig) -> DeadLetters:
+        return DeadLetters(config)
 
     def discover(self, config: RabbitMQConfig) -> list[Destination]:
         return discover(config)

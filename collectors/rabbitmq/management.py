@@ -18,7 +18,9 @@ from collectors.rabbitmq.connection import tls_context
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.errors import BrokerError
 
-__all__ = ["Binding", "Exchange", "Management", "QueueFigures", "Unreadable"]
+__all__ = [
+    "Binding", "Exchange", "Flow", "Management", "Queue", "QueueDepth", "QueueFigures", "Unreadable"
+]  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -34,6 +36,45 @@ class Binding(msgspec.Struct, frozen=True):
     source: str
     destination: str
     routing_key: str
+    destination_type: str = "queue"
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """What a queue is set up to be; the policy that is in force on it may be a list: none."""
+
+    name: str
+    type: str = "classic"
+    arguments: dict[str, object] = {}
+    effective_policy_definition: dict[str, object] | list[None] = {}
+
+
+class _Rate(msgspec.Struct, frozen=True):
+    rate: float = 0.0
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """Messages a second, as the broker itself counts."""
+
+    publish_details: _Rate = _Rate()
+    deliver_get_details: _Rate = _Rate()
+
+
+class QueueDepth(msgspec.Struct, frozen=True):
+    """Counts are missing while a queue's node is away."""
+
+    name: str
+    messages_ready: int | None = None
+    messages_unacknowledged: int | None = None
+    consumers: int | None = None
+    message_stats: Flow | list[None] = Flow()
+    head_message_timestamp: int | str | None = None
+    """Seconds: the timestamp property of the oldest message, where it has one."""
+
+
+class DepthPage(msgspec.Struct, frozen=True):
+    items: list[QueueDepth]
+    filtered_count: int
+    page_count: int
 
 
 class QueueFigures(msgspec.Struct, frozen=True):
@@ -88,6 +129,21 @@ class Management:
 
     def bindings(self) -> list[Binding]:
         found: list[Binding] = self._get(f"/bindings/{self._host}", list[Binding])
+        return found
+
+    def queues(self) -> list[Queue]:
+        columns = "name,type,arguments,effective_policy_definition"
+        found: list[Queue] = self._get(f"/queues/{self._host}?columns={columns}", list[Queue])
+        return found
+
+    def deepest(self, page: int, size: int) -> DepthPage:
+        """A page of at most 500 queues, those with the most messages first."""
+        columns = (
+            "name,messages_ready,messages_unacknowledged,consumers,head_message_timestamp,"
+            "message_stats.publish_details.rate,message_stats.deliver_get_details.rate"
+        )
+        sorting = f"sort=messages&sort_reverse=true&page={page}&page_size={size}"
+        found: DepthPage = self._get(f"/queues/{self._host}?{sorting}&columns={columns}", DepthPage)
         return found
 
     def queue(self, name: str) -> QueueFigures:

@@ -4,13 +4,13 @@ Properties for which an event has no field travel as headers named `amqp.…`, s
 put them back. Layout of properties: section 4.2.6.1 of the AMQP 0-9-1 specification.
 """
 
-import re
 import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import pika
 
+from collectors.conventions import header_correlation, header_type
 from collectors.rabbitmq.tables import Unwritable, read_table, write_table
 from eventhub.brokers.contract import Delivery, Message
 from eventhub.events.headers import Header, HeaderValue
@@ -51,12 +51,6 @@ _PREFIX: Final = "amqp."
 _PERSISTENT: Final = 2
 _HAS_DELIVERY_MODE: Final = next(flag for name, flag, _ in _LAYOUT if name == "delivery_mode")
 
-# Where producers without the type property say what a message is, first to last.
-_TYPE_HEADERS: Final = (
-    "cloudEvents:type", "cloudEvents_type", "ce_type", "ce-type", "__TypeId__",
-    "NServiceBus.EnclosedMessageTypes", "MT-MessageType",
-)  # fmt: skip
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """A timestamp property above this (the year 5138 in seconds) was meant in milliseconds."""
 _LATEST: Final = 2**53
@@ -77,8 +71,8 @@ def delivery(content: Content) -> Delivery:
         destination=content.exchange.decode("utf-8", "surrogateescape"),
         payload=content.body,
         key=_key(content.routing_key),
-        type=found.get("type") or _type(named),
-        correlation_id=found.get("correlation_id") or _trace_id(named),
+        type=found.get("type") or header_type(named),
+        correlation_id=found.get("correlation_id") or header_correlation(named),
         message_id=found.get("message_id"),
         content_type=found.get("content_type"),
         content_encoding=found.get("content_encoding"),
@@ -142,26 +136,6 @@ def _key(raw: bytes) -> str | bytes:
         return raw
 
 
-def _type(headers: dict[str, HeaderValue]) -> str | None:
-    if not headers:
-        return None
-    for name in _TYPE_HEADERS:
-        value = headers.get(name)
-        if isinstance(value, str) and value:
-            if name == "NServiceBus.EnclosedMessageTypes":
-                return value.split(";")[0].split(",")[0].strip()
-            return value.split(";")[0] if name == "MT-MessageType" else value
-    return None
-
-
-def _trace_id(headers: dict[str, HeaderValue]) -> str | None:
-    """The trace-id of a W3C traceparent header (https://www.w3.org/TR/trace-context/)."""
-    value = headers.get("traceparent") if headers else None
-    if isinstance(value, str) and (match := _TRACEPARENT.match(value)):
-        return match[1]
-    return None
-
-
 def _milliseconds(timestamp: int | None) -> int | None:
     if timestamp is None or timestamp > _LATEST:
         return None
@@ -182,9 +156,9 @@ class Properties(pika.BasicProperties):
         self._pieces = _encode(values)
 
     @property
-    def size(self) -> int:
-        """Bytes on the wire."""
-        return sum(map(len, self._pieces))
+    def raw(self) -> bytes:
+        """As they go over the wire."""
+        return b"".join(self._pieces)
 
     def encode(self) -> list[bytes]:
         # pika puts its own piece before ours.

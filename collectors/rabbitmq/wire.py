@@ -13,7 +13,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pika
 from pika.connection import Connection
@@ -22,7 +22,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedBy
 from collectors.rabbitmq.translate import Content
 from eventhub.brokers.errors import NotConnected
 
-__all__ = ["ChannelClosedByBroker", "Wire"]
+__all__ = ["ChannelClosedByBroker", "Returned", "Wire"]
 
 # What is wrong reaches the caller as NotConnected or PermanentFailure, with better words.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -38,14 +38,23 @@ _DELIVER: Final = struct.pack(">HH", 60, 60)
 _RETURN: Final = struct.pack(">HH", 60, 50)
 
 
+class Returned(NamedTuple):
+    """A message that no queue took, as the broker sent it back."""
+
+    reason: str
+    routing_key: bytes
+    header: bytes
+    body: bytes
+
+
 class Wire(Connection):
     """One connection; `pump` is the only place that waits. Not for more than one thread."""
 
     def __init__(self, parameters: pika.ConnectionParameters, sock: socket.socket) -> None:
         self.contents: deque[Content] = deque()
         """Deliveries that arrived and were not taken yet."""
-        self.returned: str | None = None
-        """Why the broker last returned a message as unroutable."""
+        self.returned: deque[Returned] = deque()
+        """Messages that the broker returned as unroutable and that were not taken yet."""
         self.closings: dict[int, Exception] = {}
         """Why channels were closed, by number."""
         self.patience = 10.0
@@ -220,7 +229,11 @@ class Wire(Connection):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         if method[:4] == _RETURN:
-            self.returned = method[7 : 7 + method[6]].decode("utf-8", "replace")
+            exchange = 7 + method[6]
+            key = exchange + 1 + method[exchange]
+            reason = method[7:exchange].decode("utf-8", "replace")
+            routing_key = method[key + 1 : key + 1 + method[key]]
+            self.returned.append(Returned(reason, routing_key, self._head, body))
             return
         at = 5 + method[4]  # after the consumer tag
         tag, redelivered = _TAG.unpack_from(method, at)

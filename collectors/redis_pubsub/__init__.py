@@ -6,6 +6,8 @@ from typing import ClassVar
 from collectors.redis_pubsub.check import check_connection
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.consumer import RedisConsumer
+from collectors.redis_pubsub.dead_letters import ACCESS, DeadLetters
+from collectors.redis_pubsub.depth import DepthProbe
 from collectors.redis_pubsub.discovery import discover
 from collectors.redis_pubsub.publisher import RedisPublisher
 from eventhub.brokers.config import BrokerConfig
@@ -48,6 +50,7 @@ class RedisPubSub:
         ),
         settles=False,
         publishes_to="channel",
+        dead_letters=ACCESS,
     )
 
     def consumer(self, config: RedisPubSubConfig, observation: Observation) -> RedisConsumer:
@@ -55,6 +58,12 @@ class RedisPubSub:
 
     def publisher(self, config: RedisPubSubConfig) -> RedisPublisher:
         return RedisPublisher(config)
+
+    def depth(self, config: RedisPubSubConfig) -> DepthProbe:
+        return DepthProbe(config)
+
+    def dead_letters(self, config: RedisPubSubConfig) -> DeadLetters:
+        return DeadLetters(config)
 
     def discover(self, config: RedisPubSubConfig) -> list[Destination]:
         return discover(config)

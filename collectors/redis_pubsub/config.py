@@ -73,6 +73,22 @@ class RedisPubSubConfig(BrokerConfig):
         json_schema_extra={"destinations": ["sharded channel"]},
         max_length=1_000,
     )
+    streams: list[str] = Field(
+        default=[],
+        title="Streams and lists to measure",
+        description="Names of keys whose length, and whose groups' lag, are sampled.",
+        examples=[["jobs", "audit"]],
+        json_schema_extra={"group": "more"},
+        max_length=1_000,
+    )
+    dead_letters: list[str] = Field(
+        default=[],
+        title="Dead-letter streams",
+        description="Streams to which the consumers add what they give up on.",
+        examples=[["orders.dead-letters"]],
+        json_schema_extra={"group": "more"},
+        max_length=1_000,
+    )
     mode: Literal["tap"] = Field(
         default="tap",
         title="Observe by",
@@ -84,7 +100,7 @@ class RedisPubSubConfig(BrokerConfig):
     def _without_blanks(cls, text: str) -> str:
         return text.strip()
 
-    @field_validator("patterns", "sharded_channels", mode="after")
+    @field_validator("patterns", "sharded_channels", "streams", "dead_letters", mode="after")
     @classmethod
     def _each_once(cls, texts: list[str]) -> list[str]:
         return list(dict.fromkeys(text for text in texts if text.strip()))

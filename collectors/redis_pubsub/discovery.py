@@ -1,4 +1,4 @@
-"""The channels that have subscribers now, and the prefixes that they share.
+"""The channels that have subscribers now, the prefixes that they share, and streams.
 
 Redis knows a channel only while somebody subscribes to it: one that is only published to is
 nowhere listed.
@@ -15,13 +15,15 @@ from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import connect
 from collectors.redis_pubsub.connection import Connection
 from collectors.redis_pubsub.refusals import refusal
-from collectors.redis_pubsub.translate import channel_text
-from eventhub.brokers.contract import Destination
+from collectors.redis_pubsub.translate import channel_bytes, channel_text
+from eventhub.brokers.contract import Destination, Link
 from eventhub.live.frames import CHANNEL
 
 __all__ = ["discover"]
 
 MOST: Final = 1_000
+_SCANS: Final = 20
+_STREAMS: Final = 100
 _SEPARATOR: Final = re.compile(r"[.:/_-]")
 
 
@@ -32,6 +34,7 @@ def discover(config: RedisPubSubConfig) -> list[Destination]:
     try:
         plain = _channels(connection, "CHANNELS", "NUMSUB")
         sharded = _sharded_channels(connection)
+        streams = _streams(connection, set(config.dead_letters))
     except hiredis.ReplyError as error:
         raise refusal(error, config) from error
     finally:
@@ -46,8 +49,41 @@ def discover(config: RedisPubSubConfig) -> list[Destination]:
             Destination(name, "sharded channel", _subscribers(count))
             for name, count in sharded.items()
         ),
+        *streams,
     ]
     return found[:MOST]
+
+
+def _streams(connection: Connection, dead_letters: set[str]) -> list[Destination]:
+    """Streams and their groups. A large database is looked at in part: each SCAN is a short call,
+    and there are at most 20. None where the user may not scan, or before Redis 6."""
+    names: set[bytes] = {channel_bytes(name) for name in dead_letters}
+    cursor = b"0"
+    try:
+        for _ in range(_SCANS):
+            cursor, found = connection.call("SCAN", cursor, "TYPE", "stream", "COUNT", "1000")
+            names.update(found)
+            if cursor == b"0":
+                break
+        return [
+            _stream(connection, name, channel_text(name) in dead_letters)
+            for name in sorted(names)[:_STREAMS]
+        ]
+    except hiredis.ReplyError:
+        return []
+
+
+def _stream(connection: Connection, name: bytes, dead_letters: bool) -> Destination:
+    try:
+        groups = connection.call("XINFO", "GROUPS", name)
+    except hiredis.ReplyError:  # not there yet, or a list
+        groups = []
+    links = tuple(Link(channel_text(flat[1]), "consumer group") for flat in groups)
+    detail = "dead letters" if dead_letters else f"{len(links)} groups"
+    return Destination(
+        channel_text(name), "stream", detail,
+        observable=False, dead_letters=dead_letters, links=links,
+    )  # fmt: skip
 
 
 def _channels(connection: Connection, listing: str, counting: str) -> dict[str, int]:

@@ -1,15 +1,22 @@
 """Publishing to a channel, and what the server says of it."""
 
+import time
+from collections.abc import Sequence
+from typing import Final
+
 import hiredis
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import connect
-from collectors.redis_pubsub.connection import Connection
+from collectors.redis_pubsub.connection import CALL_SECONDS, Connection
 from collectors.redis_pubsub.translate import channel_bytes
 from eventhub.brokers.contract import Confirmed, Message, Outcome, Refused, Unknown
 from eventhub.brokers.errors import NotConnected
 
 __all__ = ["RedisPublisher"]
+
+_IN_FLIGHT: Final = 500
+"""Commands sent before their replies are read: 500 replies fit any socket's buffer."""
 
 
 class RedisPublisher:
@@ -19,7 +26,7 @@ class RedisPublisher:
         self._config = config
         self._connection: Connection | None = None
 
-    def publish(self, message: Message, target: str) -> Outcome:
+    def publish(self, messages: Sequence[Message], target: str) -> list[Outcome]:
         """A configured sharded channel gets SPUBLISH, every other channel PUBLISH.
 
         Raises NotConnected or PermanentFailure when there was no connection to begin with.
@@ -27,17 +34,18 @@ class RedisPublisher:
         try:
             channel = channel_bytes(target)
         except UnicodeEncodeError:
-            return Refused("The channel's name cannot be written as bytes.")
+            return [Refused("The channel's name cannot be written as bytes.")] * len(messages)
         sharded = target in self._config.sharded_channels
+        command = "SPUBLISH" if sharded else "PUBLISH"
         connection = self._connected()
-        try:
-            count = connection.call("SPUBLISH" if sharded else "PUBLISH", channel, message.payload)
-        except hiredis.ReplyError as error:
-            return Refused(f"The server refused: {error}.")
-        except NotConnected as error:
-            return Unknown(f"{error} The message may or may not have been sent.")
-        # A subscriber counts once for each of its patterns that match.
-        return Confirmed(f"{count} subscription{'' if count == 1 else 's'} received it.")
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(messages):
+            chunk = messages[len(outcomes) : len(outcomes) + _IN_FLIGHT]
+            if connection.lost:
+                outcomes += [Refused(f"Not sent: {connection.lost}")] * len(chunk)
+            else:
+                outcomes += _publish(connection, command, channel, chunk)
+        return outcomes
 
     def close(self) -> None:
         if self._connection is not None:
@@ -53,3 +61,27 @@ class RedisPublisher:
             self.close()
         self._connection = connect(self._config, name="eventhub-publisher")
         return self._connection
+
+
+def _publish(
+    connection: Connection, command: str, channel: bytes, messages: Sequence[Message]
+) -> list[Outcome]:
+    """One outcome a message; what is not answered is unknown."""
+    outcomes: list[Outcome] = []
+    try:
+        for message in messages:
+            connection.send(command, channel, message.payload)
+        deadline = time.monotonic() + CALL_SECONDS
+        while len(outcomes) < len(messages):
+            outcomes.append(_outcome(connection.reply(deadline)))
+    except NotConnected as error:
+        unknown = Unknown(f"{error} The message may or may not have been sent.")
+        outcomes += [unknown] * (len(messages) - len(outcomes))
+    return outcomes
+
+
+def _outcome(reply: object) -> Outcome:
+    if isinstance(reply, hiredis.ReplyError):
+        return Refused(f"The server refused: {reply}.")
+    # A subscriber counts once for each of its patterns that match.
+    return Confirmed(f"{reply} subscription{'' if reply == 1 else 's'} received it.")

@@ -49,12 +49,26 @@ class Mode(msgspec.Struct, frozen=True):
     """What it cannot see, one sentence."""
 
 
+class DeadLetterAccess(msgspec.Struct, frozen=True):
+    """What the broker allows with a dead-letter queue."""
+
+    peeks: bool
+    """Whether they can be read without taking them: `DeadLetters.peek`."""
+    claims: bool
+    """Whether they can be taken and removed one by one: `DeadLetters.claim`, `remove`."""
+    note: str
+    """What a person should know of it, one or two sentences."""
+
+
 class Capabilities(msgspec.Struct, frozen=True):
     modes: tuple[Mode, ...]
+    """The first is the default, and harmless where the broker has a harmless way."""
     settles: bool
     """Whether the broker keeps a message until `settle`; if not, a stop loses what comes."""
     publishes_to: str
     """What the target of a publish names: "exchange", "channel"…"""
+    dead_letters: DeadLetterAccess | None = None
+    """How dead letters can be held; None where the broker knows none."""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
@@ -160,20 +174,120 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Publisher(Protocol):
-    def publish(self, message: Message, target: str) -> Outcome:
-        """Publish and wait for the broker's word."""
+    def publish(self, messages: Sequence[Message], target: str) -> list[Outcome]:
+        """Publish all, many in flight, and wait for the broker's word on each.
+
+        The outcomes are in the order of the messages. Raises NotConnected or PermanentFailure
+        where nothing was sent; once something was, what is not known is `Unknown`.
+        """
 
     def close(self) -> None: ...
 
 
+class Link(msgspec.Struct, frozen=True):
+    """Where a broker sends on what arrives at a destination, or who reads it there."""
+
+    to: str
+    """Name of another destination, or of a consumer group."""
+    kind: str
+    """The broker's own word: "binding", "subscription", "redrive", "consumer group"…"""
+    detail: str = ""
+    """A binding's key, a rule's filter, how often until dead-lettered; one line."""
+
+
 class Destination(msgspec.Struct, frozen=True):
-    """Something found on the broker that a source can observe."""
+    """Something found on the broker, observable or not."""
 
     name: str
     kind: str
     """The broker's own word: "topic exchange", "channel"…"""
     detail: str = ""
     """What tells it apart: bindings, subscribers; one line."""
+    observable: bool = True
+    """Whether a source of some mode can be told to observe it by this name."""
+    dead_letters: bool = False
+    """Whether the broker's own settings, or a convention of names, make it a dead-letter queue."""
+    links: tuple[Link, ...] = ()
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How a destination stood when it was asked. None: the broker does not tell."""
+
+    destination: str
+    waiting: int | None = None
+    """Messages that wait; behind a group's offset where `group` is set (its lag)."""
+    in_flight: int | None = None
+    """Messages handed to a consumer and not yet acknowledged."""
+    consumers: int | None = None
+    in_rate: float | None = None
+    """Messages a second that arrive, as the broker itself counts."""
+    out_rate: float | None = None
+    oldest_age: int | None = None
+    """Milliseconds since the oldest waiting message arrived."""
+    group: str | None = None
+    """The consumer group or subscription that this is the view of."""
+    partition: int | None = None
+    dead_letters: bool = False
+    """Whether what waits here are dead letters."""
+
+
+class Depths(msgspec.Struct, frozen=True):
+    """One look at a broker."""
+
+    samples: list[Depth]
+    left_out: int = 0
+    """Samples beyond the limit, or that could not be had; never silently zero."""
+
+
+class DepthProbe(Protocol):
+    """Looks again and again; keeps its connection."""
+
+    def sample(self, limit: int) -> Depths:
+        """At most `limit` samples, the deepest first where it must choose. A few calls, whatever
+        the number of destinations, where the broker lists them. Raises BrokerError."""
+
+    def close(self) -> None: ...
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that its broker or consumer gave up on."""
+
+    delivery: Delivery
+    """As it lies in the dead-letter queue; `delivery.destination` names that queue."""
+    origin: str | None = None
+    """Target to publish to so that it gets where it died; None where nothing tells."""
+    reason: str | None = None
+    """The broker's word: "rejected", "expired", "maxlen", "MaxDeliveryCountExceeded"…"""
+    attempts: int | None = None
+    """How often it was delivered, or died, before."""
+    died_at: int | None = None
+    exception: str | None = None
+    """Class of the consumer's exception."""
+    exception_message: str | None = None
+    stack_trace: str | None = None
+    token: object = None
+    """The adapter's own handle for `remove` and `release`."""
+
+
+class DeadLetters(Protocol):
+    """Reads and empties dead-letter queues. Nothing is removed but by `remove`."""
+
+    def peek(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
+        """The oldest letters, or those after the position `after`; none is taken, no delivery
+        count is raised. Raises PermanentFailure where `DeadLetterAccess.peeks` is false."""
+
+    def claim(self, queue: str, limit: int, max_wait: float) -> list[DeadLetter]:
+        """Take letters: others do not see them until they are removed or released. Returns empty
+        after `max_wait` seconds without one. Raises PermanentFailure where it cannot claim."""
+
+    def remove(self, letters: Sequence[DeadLetter]) -> list[Outcome]:
+        """Remove claimed letters for good; `Confirmed` once the broker has said so."""
+
+    def release(self, letters: Sequence[DeadLetter]) -> None:
+        """Give claimed letters back to the queue."""
+
+    def close(self) -> None:
+        """Leave the broker; never raises. What is claimed and not removed goes back."""
 
 
 class Verdict(StrEnum):
@@ -206,6 +320,11 @@ class Adapter(Protocol, Generic[C]):
     def consumer(self, config: C, observation: Observation) -> Consumer: ...
 
     def publisher(self, config: C) -> Publisher: ...
+
+    def depth(self, config: C) -> DepthProbe: ...
+
+    def dead_letters(self, config: C) -> DeadLetters:
+        """Raises PermanentFailure where `Capabilities.dead_letters` is None."""
 
     def discover(self, config: C) -> list[Destination]:
         """The destinations there, those that can be observed first, at most 1,000."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import ClassVar, Literal
 
@@ -14,7 +14,10 @@ from eventhub.brokers.contract import (
     Capabilities,
     Completeness,
     Confirmed,
+    DeadLetters,
     Delivery,
+    Depth,
+    Depths,
     Destination,
     Gap,
     Message,
@@ -213,14 +216,27 @@ class _Publisher:
     def __init__(self, config: MemoryConfig) -> None:
         self._broker = _reach(config)
 
-    def publish(self, message: Message, target: str) -> Outcome:
+    def publish(self, messages: Sequence[Message], target: str) -> list[Outcome]:
         if not self._broker.running:
             raise NotConnected("The in-memory broker has stopped.")
         try:
-            self._broker.append(target, message)
+            self._broker.append(target, *messages)
         except KeyError:
-            return Refused(f"There is no destination {target!r}.")
-        return Confirmed()
+            return [Refused(f"There is no destination {target!r}.")] * len(messages)
+        return [Confirmed()] * len(messages)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _DepthProbe:
+    def __init__(self, config: MemoryConfig) -> None:
+        self._config = config
+
+    def sample(self, limit: int) -> Depths:
+        logs = _reach(self._config).logs.items()
+        samples = [Depth(name, waiting=len(log.kept)) for name, log in logs]
+        return Depths(samples[:limit], max(0, len(samples) - limit))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -258,6 +274,12 @@ class Memory:
 
     def publisher(self, config: MemoryConfig) -> _Publisher:
         return _Publisher(config)
+
+    def depth(self, config: MemoryConfig) -> _DepthProbe:
+        return _DepthProbe(config)
+
+    def dead_letters(self, config: MemoryConfig) -> DeadLetters:
+        raise PermanentFailure("The in-memory broker has no dead letters.")
 
     def discover(self, config: MemoryConfig) -> list[Destination]:
         logs = _reach(config).logs

@@ -49,7 +49,8 @@ def publish(source: Source, target: str, payload: str, token: str) -> Outcome:
     except (BrokerError, ValidationError, CredentialsLocked) as error:
         return Refused(_words(error))
     try:
-        return publisher.publish(message, target)
+        [outcome] = publisher.publish([message], target)
+        return outcome
     except BrokerError as error:
         # The connection may have ended before or after the broker took it.
         return Unknown(_words(error))

@@ -17,27 +17,35 @@ from eventhub.brokers.contract import (
     Adapter,
     Confirmed,
     Consumer,
+    DeadLetter,
+    DeadLetters,
     Delivery,
     Gap,
     Message,
     Observation,
+    Publisher,
     Received,
     Refused,
     StartFrom,
+    Unknown,
     Verdict,
 )
-from eventhub.brokers.errors import NotConnected
+from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.events.headers import HeaderValue
+from tests.servers.proxy import Proxy
 
 __all__ = [
     "BadSetting",
     "BrokerContract",
     "Bystander",
+    "Grave",
     "Rig",
+    "claim",
     "collect",
     "observation",
     "opened",
     "publish",
+    "publishing",
     "receive_batch",
     "until",
 ]
@@ -65,10 +73,24 @@ class Bystander(Protocol):
         """What the broker tells of it that looking must not change: depth, consumers…"""
 
 
+class Grave(NamedTuple):
+    """A dead-letter queue of this test's own, and what must be told of each letter in it."""
+
+    queue: str
+    """Its name, as `DeadLetters` takes it and discovery gives it."""
+    origin: str | None
+    """The target where the letters died; None where the broker does not tell."""
+    reason: str | None
+    attempts: int | None
+
+
 class Rig(ABC):
     """One real broker, and on it a destination of this test's own."""
 
     adapter: Adapter[Any]
+    broker_name: str
+    """The server's own name and version, for the table at the end; a stand-in says that it is
+    one: "Apache Kafka 4.0.2", "a peer of our own (stand-in)"."""
     installation: str = "a1b2c3d4"
     """Whose consumers these are; a rig has one of its own where a name on the broker is not to
     meet what the broker remembers of an earlier test."""
@@ -87,6 +109,25 @@ class Rig(ABC):
     keeps_while_away: bool
     """Whether what is published while nobody observes is received later."""
     bad_settings: Mapping[str, BadSetting]
+    too_large: int | None = None
+    """Bytes of a payload that the broker refuses; None where it takes any that a test can make."""
+
+    @abstractmethod
+    def fill(self, count: int) -> str:
+        """Leave `count` messages waiting where nobody reads them, and return the destination
+        (or, where only a group has a depth, `destination` behind its group) as `Depth` names it."""
+
+    def bury(self, payloads: list[bytes]) -> Grave:
+        """Send these to a consumer that gives them up for good; returns when all lie in the
+        dead-letter queue. Only asked of adapters with `Capabilities.dead_letters`."""
+        raise NotImplementedError
+
+    def through(self, port: int) -> BrokerConfig | None:
+        """`config`, but by way of this port of 127.0.0.1, where a `tests.servers.proxy` passes on
+        to `proxied_port`; None where the client cannot be sent through one."""
+        return None
+
+    proxied_port: int = 0
 
     @abstractmethod
     def flood(self, payloads: list[bytes]) -> None:
@@ -114,6 +155,11 @@ class BrokerContract:
     @pytest.fixture
     def rig(self) -> Rig:
         raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def named_in_the_table(self, request: pytest.FixtureRequest, rig: Rig) -> None:
+        """`tests/brokers/conftest.py` prints at the end what ran against which server."""
+        request.node.user_properties.append(("broker", (rig.adapter.title, rig.broker_name)))
 
     # What goes in comes out
 
@@ -361,27 +407,190 @@ class BrokerContract:
             for secret in bad.config.split()[1].values():
                 assert all(secret not in f"{step.words} {step.way_out}" for step in steps)
 
-    def test_publishing_to_a_destination_is_confirmed(self, rig: Rig) -> None:
-        with opened(rig):
-            publisher = rig.adapter.publisher(rig.config)
-            try:
-                assert isinstance(publisher.publish(Message(b"1"), rig.target), Confirmed)
-            finally:
-                publisher.close()
+    # Publishing
+
+    def test_publishing_confirms_each_of_many_in_order(self, rig: Rig) -> None:
+        sent = [b"%d" % n for n in range(500)]
+        with opened(rig) as consumer, publishing(rig) as publisher:
+            outcomes = publisher.publish([Message(payload) for payload in sent], rig.target)
+            assert len(outcomes) == len(sent)
+            assert all(isinstance(outcome, Confirmed) for outcome in outcomes), set(outcomes)
+            assert [delivery.payload for delivery in collect(consumer, len(sent))] == sent
+
+    def test_publishing_nothing_says_nothing(self, rig: Rig) -> None:
+        with publishing(rig) as publisher:
+            assert publisher.publish([], rig.target) == []
 
     def test_publishing_to_a_missing_destination_is_refused(self, rig: Rig) -> None:
         if rig.missing_target is None:
             return
-        publisher = rig.adapter.publisher(rig.config)
-        try:
-            outcome = publisher.publish(Message(b"1"), rig.missing_target)
-            assert isinstance(outcome, Refused)
-            assert outcome.reason
+        with publishing(rig) as publisher:
+            outcomes = publisher.publish([Message(b"1"), Message(b"2")], rig.missing_target)
+            assert len(outcomes) == 2
+            for outcome in outcomes:
+                assert isinstance(outcome, Refused)
+                assert outcome.reason
             with opened(rig):
-                again = publisher.publish(Message(b"2"), rig.target)
+                [again] = publisher.publish([Message(b"3")], rig.target)
             assert isinstance(again, Confirmed), "a refusal must not break the publisher"
+
+    def test_a_message_that_is_too_large_is_refused_alone(self, rig: Rig) -> None:
+        if rig.too_large is None:
+            return
+        messages = [Message(b"before"), Message(b"x" * rig.too_large), Message(b"after")]
+        with opened(rig) as consumer, publishing(rig) as publisher:
+            before, large, after = publisher.publish(messages, rig.target)
+            assert isinstance(before, Confirmed)
+            assert isinstance(large, Refused)
+            assert isinstance(after, Confirmed)
+            assert [d.payload for d in collect(consumer, 2)] == [b"before", b"after"]
+
+    def test_an_answer_that_never_comes_is_unknown(self, rig: Rig) -> None:
+        with Proxy(rig.proxied_port) as proxy:
+            config = rig.through(proxy.port)
+            if config is None:
+                return
+            with opened(rig), publishing(rig, config) as publisher:
+                [first] = publisher.publish([Message(b"1")], rig.target)
+                assert isinstance(first, Confirmed)
+                proxy.cut_answers()
+                outcomes = publisher.publish([Message(b"2"), Message(b"3")], rig.target)
+                assert [type(outcome) for outcome in outcomes] == [Unknown, Unknown]
+
+    # Connections that fail
+
+    def test_a_cut_connection_is_noticed(self, rig: Rig) -> None:
+        with Proxy(rig.proxied_port) as proxy:
+            config = rig.through(proxy.port)
+            if config is None:
+                return
+            told = observation(installation=rig.installation)
+            consumer = rig.adapter.consumer(config, told)
+            consumer.open()
+            rig.flood([b"1"])
+            collect(consumer, 1)
+            proxy.cut()
+            with pytest.raises(NotConnected):
+                until(lambda: consumer.receive(10, 0.2) is None, "the consumer notices the cut")
+            consumer.close()
+
+    def test_a_connection_test_through_a_frozen_network_ends(self, rig: Rig) -> None:
+        with Proxy(rig.proxied_port) as proxy:
+            config = rig.through(proxy.port)
+            if config is None:
+                return
+            proxy.freeze()
+            started = time.monotonic()
+            *_, failed = rig.adapter.check_connection(config)
+            assert time.monotonic() - started < 5
+            assert failed.verdict is Verdict.FAILED
+
+    # Depth
+
+    def test_depth_is_what_waits(self, rig: Rig) -> None:
+        destination = rig.fill(7)
+        probe = rig.adapter.depth(rig.config)
+        try:
+            until(
+                lambda: (
+                    7
+                    in [
+                        sample.waiting
+                        for sample in probe.sample(1_000).samples
+                        if sample.destination == destination
+                    ]
+                ),
+                f"a depth of 7 at {destination}",
+            )
         finally:
-            publisher.close()
+            probe.close()
+
+    def test_depth_says_what_it_leaves_out(self, rig: Rig) -> None:
+        rig.fill(1)
+        rig.fill(2)
+        probe = rig.adapter.depth(rig.config)
+        try:
+            until(lambda: probe.sample(1_000).left_out == 0, "all are sampled")
+            until(lambda: len(probe.sample(1_000).samples) >= 2, "two samples")
+            few = probe.sample(1)
+        finally:
+            probe.close()
+        assert len(few.samples) == 1
+        assert few.left_out >= 1
+
+    def test_sampling_depth_changes_nothing_for_others(self, rig: Rig) -> None:
+        with rig.bystander() as other:
+            rig.flood([b"1", b"2"])
+            until(lambda: len(other.received()) >= 2, "the bystander gets 2")
+            before = other.facts()
+            probe = rig.adapter.depth(rig.config)
+            try:
+                probe.sample(1_000)
+                assert other.facts() == before
+            finally:
+                probe.close()
+            assert other.received() == [b"1", b"2"]
+
+    # Dead letters
+
+    def test_a_dead_letter_tells_why_and_where_it_died(self, rig: Rig) -> None:
+        if rig.adapter.capabilities.dead_letters is None:
+            return
+        grave = rig.bury([b'{"order": 1}', b"\xff\0"])
+        with mourning(rig) as letters:
+            found = look(rig, letters, grave.queue, 2)
+        assert [letter.delivery.payload for letter in found] == [b'{"order": 1}', b"\xff\0"]
+        for letter in found:
+            assert letter.delivery.destination == grave.queue
+            assert letter.origin == grave.origin
+            assert letter.reason == grave.reason
+            assert letter.attempts == grave.attempts
+
+    def test_peeking_takes_nothing(self, rig: Rig) -> None:
+        access = rig.adapter.capabilities.dead_letters
+        if access is None:
+            return
+        grave = rig.bury([b"1", b"2", b"3"])
+        with mourning(rig) as letters:
+            if not access.peeks:
+                with pytest.raises(PermanentFailure):
+                    letters.peek(grave.queue, 10)
+                return
+            first = letters.peek(grave.queue, 10)
+            assert letters.peek(grave.queue, 10) == first
+            [one] = letters.peek(grave.queue, 1)
+            rest = letters.peek(grave.queue, 10, after=one.delivery.position)
+            assert [one, *rest] == first
+            assert [letter.delivery.payload for letter in first] == [b"1", b"2", b"3"]
+
+    def test_only_removed_letters_are_gone(self, rig: Rig) -> None:
+        access = rig.adapter.capabilities.dead_letters
+        if access is None:
+            return
+        grave = rig.bury([b"1", b"2", b"3"])
+        with mourning(rig) as letters:
+            if not access.claims:
+                with pytest.raises(PermanentFailure):
+                    letters.claim(grave.queue, 1, 0.1)
+                return
+            one, two, three = claim(letters, grave.queue, 3)
+            assert [type(outcome) for outcome in letters.remove([one])] == [Confirmed]
+            letters.release([two])
+            assert [d.delivery.payload for d in claim(letters, grave.queue, 1)] == [b"2"]
+            assert three.delivery.payload == b"3"
+        with mourning(rig) as letters:
+            left = claim(letters, grave.queue, 2)
+            assert {letter.delivery.payload for letter in left} == {b"2", b"3"}
+            assert all(isinstance(outcome, Confirmed) for outcome in letters.remove(left))
+        with mourning(rig) as letters:
+            assert letters.claim(grave.queue, 10, 0.3) == []
+
+    def test_the_dead_letter_queue_is_recognised(self, rig: Rig) -> None:
+        if rig.adapter.capabilities.dead_letters is None:
+            return
+        grave = rig.bury([b"1"])
+        found = {destination.name: destination for destination in rig.adapter.discover(rig.config)}
+        assert found[grave.queue].dead_letters
 
 
 def observation(**more: Any) -> Observation:
@@ -402,14 +611,45 @@ def opened(rig: Rig, **more: Any) -> Iterator[Consumer]:
         consumer.close()
 
 
-def publish(rig: Rig, *messages: Message) -> None:
-    publisher = rig.adapter.publisher(rig.config)
+@contextlib.contextmanager
+def publishing(rig: Rig, config: BrokerConfig | None = None) -> Iterator[Publisher]:
+    publisher = rig.adapter.publisher(config or rig.config)
     try:
-        for message in messages:
-            outcome = publisher.publish(message, rig.target)
-            assert isinstance(outcome, Confirmed), outcome
+        yield publisher
     finally:
         publisher.close()
+
+
+def publish(rig: Rig, *messages: Message) -> None:
+    with publishing(rig) as publisher:
+        for outcome in publisher.publish(messages, rig.target):
+            assert isinstance(outcome, Confirmed), outcome
+
+
+@contextlib.contextmanager
+def mourning(rig: Rig) -> Iterator[DeadLetters]:
+    letters = rig.adapter.dead_letters(rig.config)
+    try:
+        yield letters
+    finally:
+        letters.close()
+
+
+def look(rig: Rig, letters: DeadLetters, queue: str, count: int) -> list[DeadLetter]:
+    """The letters of a queue, without taking them where that is possible."""
+    access = rig.adapter.capabilities.dead_letters
+    assert access is not None
+    return letters.peek(queue, count) if access.peeks else claim(letters, queue, count)
+
+
+def claim(letters: DeadLetters, queue: str, count: int) -> list[DeadLetter]:
+    """Claim until there are `count`."""
+    claimed: list[DeadLetter] = []
+    deadline = time.monotonic() + DEADLINE
+    while len(claimed) < count:
+        assert time.monotonic() < deadline, f"only {len(claimed)} of {count} letters came"
+        claimed.extend(letters.claim(queue, count - len(claimed), 0.2))
+    return claimed
 
 
 def collect(consumer: Consumer, count: int, *, settle: bool = True) -> list[Delivery]:

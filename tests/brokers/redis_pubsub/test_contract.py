@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from collectors.redis_pubsub import RedisPubSub
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from eventhub.brokers.contract import Consumer
+from tests.brokers.redis_pubsub import server as servers
 from tests.conftest import require
-from tests.contracts.broker import BadSetting, BrokerContract, Rig, until
-from tests.servers import redis as servers
+from tests.contracts.broker import BadSetting, BrokerContract, Grave, Rig, until
 from tests.servers.certificates import self_signed
 from tests.servers.process import free_port
 
@@ -62,13 +62,17 @@ class RedisRig(Rig):
     carries = frozenset[str]()
     header_values: Mapping[str, Any] = {}
     keeps_while_away = False
+    config: RedisPubSubConfig
 
     def __init__(self, server: servers.RedisServer, tls_port: int | None) -> None:
         self.server = server
+        self.broker_name = server.title
+        self.proxied_port = server.port
         self.destination = self.target = f"orders.{uuid4().hex}"
         self.config = RedisPubSubConfig(
             host="127.0.0.1", port=server.port, patterns=[self.destination]
         )
+        self._keys: list[str] = []
         change = self.config.model_copy
         self.bad_settings = {
             "host": BadSetting(change(update={"host": "no-such.invalid"}), "resolve", "resolve"),
@@ -99,6 +103,35 @@ class RedisRig(Rig):
             for payload in payloads:
                 pipeline.publish(self.target, payload)
             pipeline.execute()
+
+    def fill(self, count: int) -> str:
+        """A stream that a group has yet to read."""
+        name = f"jobs.{uuid4().hex}"
+        with self.server.client() as client:
+            client.xgroup_create(name, "workers", id="0", mkstream=True)
+            for n in range(count):
+                client.xadd(name, {"n": n})
+        self._keys.append(name)
+        self.config = self.config.model_copy(update={"streams": [*self.config.streams, name]})
+        return name
+
+    def bury(self, payloads: list[bytes]) -> Grave:
+        """As a consumer does that gives up after three attempts."""
+        name = f"{self.destination}.dead-letters"
+        told = {"origin": self.destination, "reason": "no such article", "attempts": 3}
+        with self.server.client() as client:
+            for payload in payloads:
+                client.xadd(name, {**told, "payload": payload})
+        self._keys.append(name)
+        self.config = self.config.model_copy(update={"dead_letters": [name]})
+        return Grave(name, self.destination, "no such article", 3)
+
+    def through(self, port: int) -> RedisPubSubConfig:
+        return self.config.model_copy(update={"port": port})
+
+    def remove(self) -> None:
+        with self.server.client() as client:
+            client.delete(*self._keys, b"")
 
     def abandon(self, consumer: Consumer) -> None:
         consumer.close()  # there is no other way to leave a Redis server
@@ -158,3 +191,4 @@ class TestRedis(BrokerContract):
             yield rig
         finally:
             standing.close()
+            rig.remove()

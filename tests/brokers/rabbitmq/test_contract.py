@@ -17,9 +17,9 @@ from collectors.rabbitmq import RabbitMQ, RabbitMQConfig
 from collectors.rabbitmq.consumer import Consumer as RabbitMQConsumer
 from eventhub.brokers.contract import Consumer, Message
 from eventhub.events.headers import HeaderValue
-from tests.contracts.broker import BadSetting, BrokerContract, Rig
+from tests.brokers.rabbitmq.server import RabbitMQServer
+from tests.contracts.broker import BadSetting, BrokerContract, Grave, Rig, until
 from tests.servers.process import free_port
-from tests.servers.rabbitmq import RabbitMQServer
 
 HEADER_VALUES: dict[str, HeaderValue] = {
     "none": None,
@@ -81,6 +81,8 @@ class RabbitMQRig(Rig):
 
     def __init__(self, server: RabbitMQServer) -> None:
         self.server = server
+        self.broker_name = f"RabbitMQ {server.version}"
+        self.proxied_port = server.port
         self.installation = uuid4().hex[:8]
         self.destination = self.target = f"orders.{self.installation}"
         self.missing_target = f"{self.destination}-missing/key"
@@ -117,6 +119,7 @@ class RabbitMQRig(Rig):
                 "no exchange 'orders.none'",
             ),
         }
+        self._queues: list[str] = []
         self.bad_settings = {
             name: BadSetting(self.config_with(**changes), step, words)
             for name, (changes, step, words) in bad.items()
@@ -134,6 +137,48 @@ class RabbitMQRig(Rig):
         for payload in payloads:
             channel.basic_publish(self.destination, "a.b", payload, persistent)
         channel.exchange_declare(self.destination, passive=True)
+        connection.close()
+
+    def fill(self, count: int) -> str:
+        name = f"orders.waiting.{uuid4().hex[:8]}"
+        self.server.api("PUT", f"/queues/%2F/{name}", {"durable": True})
+        self._queues.append(name)
+        self._send(name, [b"%d" % n for n in range(count)])
+        return name
+
+    def bury(self, payloads: list[bytes]) -> Grave:
+        """A consumer rejects them; the dead-letter exchange is the default one."""
+        work = f"orders.work.{uuid4().hex[:8]}"
+        grave = f"{work}.dead"
+        limits = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": grave}
+        self._queues += [work, grave]
+        self.server.api("PUT", f"/queues/%2F/{grave}", {"durable": True})
+        self.server.api("PUT", f"/queues/%2F/{work}", {"durable": True, "arguments": limits})
+        self._send(work, payloads)
+        connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
+        channel = connection.channel()
+        for _ in payloads:
+            method, _, _ = channel.basic_get(work)
+            assert method is not None
+            channel.basic_reject(method.delivery_tag, requeue=False)
+
+        def buried() -> bool:
+            found = channel.queue_declare(grave, passive=True).method
+            return bool(found.message_count == len(payloads))
+
+        until(buried, "all are dead-lettered")
+        connection.close()
+        return Grave(grave, f"/{work}", "rejected", 1)
+
+    def through(self, port: int) -> RabbitMQConfig:
+        return self.config_with(port=port)
+
+    def _send(self, queue: str, payloads: list[bytes]) -> None:
+        connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for payload in payloads:
+            channel.basic_publish("", queue, payload, pika.BasicProperties(delivery_mode=2))
         connection.close()
 
     def abandon(self, consumer: Consumer) -> None:
@@ -158,7 +203,7 @@ class RabbitMQRig(Rig):
 
     def remove(self) -> None:
         self.server.api("DELETE", f"/exchanges/%2F/{quote(self.destination)}")
-        for name in self.traces():
+        for name in [*self.traces(), *self._queues]:
             self.server.api("DELETE", f"/queues/%2F/{quote(name)}")
 
 

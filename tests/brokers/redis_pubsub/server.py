@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import redis
@@ -45,6 +46,14 @@ class RedisServer:
             log=folder / "log",
             ready=self._answers,
         )  # fmt: skip
+
+    @cached_property
+    def title(self) -> str:
+        """Its name and version, once it has started."""
+        with self.client() as client:
+            told = client.info("server")
+        name = told.get("server_name", "redis").capitalize()
+        return f"{name} {told.get('valkey_version', told['redis_version'])}"
 
     @property
     def pid(self) -> int:

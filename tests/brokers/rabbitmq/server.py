@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -79,6 +80,12 @@ class RabbitMQServer:
         self._process = Process(
             [str(_PROGRAM)], log=folder / "output", ready=self._answers, env=environment
         )
+
+    @cached_property
+    def version(self) -> str:
+        """The node's own, once it has started."""
+        version: str = self.api("GET", "/overview")["rabbitmq_version"]
+        return version
 
     @property
     def pid(self) -> int:

@@ -16,9 +16,9 @@ from collectors.redis_pubsub.config import RedisPubSubConfig
 from eventhub.brokers.contract import Confirmed, Consumer, Message, Refused, Unknown, Verdict
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.live.frames import CHANNEL
+from tests.brokers.redis_pubsub import server as servers
 from tests.conftest import require
 from tests.contracts.broker import collect, observation, until
-from tests.servers import redis as servers
 from tests.servers.certificates import self_signed
 from tests.servers.process import free_port
 
@@ -87,7 +87,7 @@ def test_any_name_of_a_channel_survives_the_way_there_and_back(
             client.publish(name, b"1")
         destinations = [delivery.destination for delivery in collect(consumer, len(names))]
         for destination in destinations:
-            assert isinstance(publisher.publish(Message(b"2"), destination), Confirmed)
+            assert isinstance(publisher.publish([Message(b"2")], destination)[0], Confirmed)
         assert [d.destination for d in collect(consumer, len(names))] == destinations
     publisher.close()
     assert [name.encode("utf-8", "surrogateescape") for name in destinations] == names
@@ -95,28 +95,29 @@ def test_any_name_of_a_channel_survives_the_way_there_and_back(
 
 def test_publishing_tells_how_many_subscriptions_received_it(server: servers.RedisServer) -> None:
     publisher = ADAPTER.publisher(config(server, sharded_channels=["sharded"]))
-    assert publisher.publish(Message(b"1"), "nobody") == Confirmed("0 subscriptions received it.")
+    [outcome] = publisher.publish([Message(b"1")], "nobody")
+    assert outcome == Confirmed("0 subscriptions received it.")
     with observing(config(server, patterns=[], sharded_channels=["sharded"])):
-        outcome = publisher.publish(Message(b"1"), "sharded")
+        [outcome] = publisher.publish([Message(b"1")], "sharded")
     publisher.close()
     assert outcome == Confirmed("1 subscription received it.")
 
 
 def test_a_publish_whose_answer_is_lost_is_unknown(server: servers.RedisServer) -> None:
     publisher = ADAPTER.publisher(config(server))
-    assert isinstance(publisher.publish(Message(b"1"), "orders"), Confirmed)
+    assert isinstance(publisher.publish([Message(b"1")], "orders")[0], Confirmed)
     with server.client() as client:
         client.execute_command("CLIENT", "PAUSE", "20000", "ALL")
         # A paused server answers nothing, so the end of it is what the publisher sees.
         end = threading.Timer(0.5, server.kill)
         end.start()
-        outcome = publisher.publish(Message(b"2"), "orders")
+        [outcome] = publisher.publish([Message(b"2")], "orders")
         end.join()
     assert isinstance(outcome, Unknown)
     with pytest.raises(NotConnected):
-        publisher.publish(Message(b"3"), "orders")
+        publisher.publish([Message(b"3")], "orders")
     server.start()
-    assert isinstance(publisher.publish(Message(b"4"), "orders"), Confirmed)
+    assert isinstance(publisher.publish([Message(b"4")], "orders")[0], Confirmed)
     publisher.close()
 
 
@@ -124,10 +125,10 @@ def test_a_publisher_whose_idle_connection_was_closed_makes_a_new_one(
     server: servers.RedisServer,
 ) -> None:
     publisher = ADAPTER.publisher(config(server))
-    publisher.publish(Message(b"1"), "orders")
+    publisher.publish([Message(b"1")], "orders")
     with server.client() as client:
         client.client_kill_filter(_type="normal", skipme=True)
-    assert isinstance(publisher.publish(Message(b"2"), "orders"), Confirmed)
+    assert isinstance(publisher.publish([Message(b"2")], "orders")[0], Confirmed)
     publisher.close()
 
 
@@ -167,7 +168,7 @@ class TestPermissions:
 
     def test_a_publish_that_is_not_allowed_is_refused(self, settings: RedisPubSubConfig) -> None:
         publisher = ADAPTER.publisher(settings)
-        outcome = publisher.publish(Message(b"1"), "orders.eu")
+        [outcome] = publisher.publish([Message(b"1")], "orders.eu")
         publisher.close()
         assert isinstance(outcome, Refused)
         assert "NOPERM" in outcome.reason

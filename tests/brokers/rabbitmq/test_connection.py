@@ -14,9 +14,9 @@ from pydantic import SecretStr, ValidationError
 from collectors.rabbitmq import RabbitMQ, RabbitMQConfig
 from eventhub.brokers.contract import Message, Step, Verdict
 from eventhub.brokers.errors import NotConnected
+from tests.brokers.rabbitmq.server import RabbitMQServer
+from tests.brokers.rabbitmq.test_contract import RabbitMQRig
 from tests.contracts.broker import collect, opened, publish, until
-from tests.servers.rabbitmq import RabbitMQServer
-from tests.test_rabbitmq_contract import RabbitMQRig
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from collectors.redis_pubsub import RedisPubSub, consumer
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from eventhub.brokers.contract import Consumer, Delivery, Gap, Received
 from eventhub.brokers.errors import NotConnected
+from tests.brokers.redis_pubsub import server as servers
 from tests.conftest import require
 from tests.contracts.broker import collect, observation, until
-from tests.servers import redis as servers
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])

@@ -14,9 +14,9 @@ import pytest
 from collectors.rabbitmq import RabbitMQ
 from eventhub.brokers.contract import Consumer, Delivery, Gap, Message
 from eventhub.brokers.errors import NotConnected, PermanentFailure
+from tests.brokers.rabbitmq.server import RabbitMQServer
+from tests.brokers.rabbitmq.test_contract import RabbitMQRig
 from tests.contracts.broker import collect, observation, opened, publish, receive_batch, until
-from tests.servers.rabbitmq import RabbitMQServer
-from tests.test_rabbitmq_contract import RabbitMQRig
 
 
 def tap(rig: RabbitMQRig) -> str:
@@ -83,7 +83,7 @@ def test_routing_keys_choose_among_the_messages_of_a_topic(rig: RabbitMQRig) -> 
     rig.config = rig.config_with(routing_keys=["order.*", "refund.#"])
     with opened(rig) as consumer:
         for key in ("order.paid", "other", "refund.a.b", "order.a.b"):
-            rig.adapter.publisher(rig.config).publish(Message(b"", key=key), rig.target)
+            rig.adapter.publisher(rig.config).publish([Message(b"", key=key)], rig.target)
         got = collect(consumer, 2)
     assert [delivery.key for delivery in got] == ["order.paid", "refund.a.b"]
 
@@ -113,7 +113,7 @@ def test_bindings_that_are_no_longer_chosen_are_gone(rig: RabbitMQRig) -> None:
     with opened(rig, last_seen=now()) as consumer:
         rig.flood([b"other key"])
         publisher = rig.adapter.publisher(rig.config)
-        publisher.publish(Message(b"this", key="only.this"), rig.target)
+        publisher.publish([Message(b"this", key="only.this")], rig.target)
         publisher.close()
         received = receive_batch(consumer, 1)
     assert [delivery.payload for delivery in received.deliveries] == [b"this"]

@@ -42,6 +42,7 @@ class MemoryBystander:
 
 class MemoryRig(Rig):
     adapter = Memory()
+    broker_name = "in this process"
     destination = target = "orders"
     missing_target = "nowhere"
     carries = frozenset(Message.__struct_fields__) - {"payload"}
@@ -56,6 +57,12 @@ class MemoryRig(Rig):
         self.bad_settings = {
             "unknown": BadSetting(MemoryConfig(broker="no-such"), "resolve", "no broker"),
         }
+
+    def fill(self, count: int) -> str:
+        name = uuid4().hex
+        self.broker.create(name)
+        self.broker.append(name, *(Message(b"%d" % n) for n in range(count)))
+        return name
 
     def flood(self, payloads: list[bytes]) -> None:
         self.broker.append(self.destination, *(Message(payload) for payload in payloads))

@@ -1,0 +1,132 @@
+"""Dead letters in a stream, where the consumers put them.
+
+Redis itself knows no dead letters. Consumers that cannot handle a message add it to a stream with
+the reason beside it; the fields that are usual for each are looked for.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import hiredis
+import msgspec
+
+from collectors.redis_pubsub.config import RedisPubSubConfig
+from collectors.redis_pubsub.connect import connect
+from collectors.redis_pubsub.connection import Connection
+from collectors.redis_pubsub.refusals import refusal
+from collectors.redis_pubsub.translate import channel_bytes, channel_text, to_delivery
+from eventhub.brokers.contract import (
+    Confirmed,
+    DeadLetter,
+    DeadLetterAccess,
+    Delivery,
+    Outcome,
+    Refused,
+    Unknown,
+)
+from eventhub.brokers.errors import NotConnected, PermanentFailure
+from eventhub.events.headers import Header
+
+__all__ = ["ACCESS", "DeadLetters"]
+
+ACCESS: Final = DeadLetterAccess(
+    peeks=True,
+    claims=False,
+    note="Letters stay in their stream until they are removed; removing one deletes its entry.",
+)
+
+# The first that an entry has is taken.
+_PAYLOAD: Final = (b"payload", b"body", b"data", b"message", b"value")
+_ORIGIN: Final = (b"origin", b"channel", b"destination")
+_REASON: Final = (b"reason", b"error")
+_ATTEMPTS: Final = (b"attempts", b"retries", b"deliveries")
+_EXCEPTION: Final = (b"exception", b"error_type")
+_STACK_TRACE: Final = (b"stack_trace", b"traceback")
+
+
+class DeadLetters:
+    """See `eventhub.brokers.contract.DeadLetters`."""
+
+    def __init__(self, config: RedisPubSubConfig) -> None:
+        self._config = config
+        self._connection: Connection | None = None
+
+    def peek(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
+        start = f"({after}" if after else "-"
+        entries = self._call("XRANGE", channel_bytes(queue), start, "+", "COUNT", str(limit))
+        # An entry that was deleted while it was read is told as nil.
+        return [_letter(queue, entry[0], entry[1]) for entry in entries if entry[1] is not None]
+
+    def claim(self, queue: str, limit: int, max_wait: float) -> list[DeadLetter]:
+        raise PermanentFailure(
+            "A stream's entries are not claimed: they stay, and can be read and removed."
+        )
+
+    def remove(self, letters: Sequence[DeadLetter]) -> list[Outcome]:
+        return [self._remove(letter.delivery) for letter in letters]
+
+    def release(self, letters: Sequence[DeadLetter]) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _remove(self, delivery: Delivery) -> Outcome:
+        if delivery.position is None:
+            return Refused("The letter has no position in its stream.")
+        try:
+            count = self._call("XDEL", channel_bytes(delivery.destination), delivery.position)
+        except PermanentFailure as error:
+            return Refused(str(error))
+        except NotConnected as error:
+            return Unknown(str(error))
+        return Confirmed() if count else Refused("Somebody else has removed it.")
+
+    def _call(self, *arguments: str | bytes) -> Any:
+        if self._connection is None or self._connection.lost:
+            self._connection = connect(self._config, name="eventhub-dead-letters")
+        try:
+            return self._connection.call(*arguments)
+        except hiredis.ReplyError as error:
+            raise refusal(error, self._config) from error
+
+
+def _letter(queue: str, entry_id: bytes, flat: list[bytes]) -> DeadLetter:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    payload = next((fields.pop(name) for name in _PAYLOAD if name in fields), None)
+    if payload is None:
+        payload = msgspec.json.encode({_shown(name): _shown(text) for name, text in fields.items()})
+    headers: list[Header] = [(channel_text(name), _value(text)) for name, text in fields.items()]
+    stamp, _, _ = entry_id.partition(b"-")
+    attempts = _first(fields, _ATTEMPTS)
+    return DeadLetter(
+        msgspec.structs.replace(
+            to_delivery(channel_bytes(queue), payload),
+            headers=headers,
+            position=entry_id.decode(),
+            broker_time=int(stamp),
+        ),
+        origin=_first(fields, _ORIGIN),
+        reason=_first(fields, _REASON),
+        attempts=int(attempts) if attempts and attempts.isdecimal() else None,
+        died_at=int(stamp),
+        exception=_first(fields, _EXCEPTION),
+        stack_trace=_first(fields, _STACK_TRACE),
+    )
+
+
+def _first(fields: dict[bytes, bytes], names: tuple[bytes, ...]) -> str | None:
+    return next((channel_text(fields[name]) for name in names if fields.get(name)), None)
+
+
+def _shown(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _value(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
