@@ -19,7 +19,7 @@ from eventhub.ingestion.pipeline import Pipeline, Settings, Stopped
 from eventhub.live.announcer import Announcer
 from eventhub.sources.credentials import CredentialsLocked
 from eventhub.sources.models import Source
-from eventhub.store.contract import EventWriter, Resume, StoreUnavailable
+from eventhub.store.contract import EventWriter, Resume, StoreUnavailable, Superseded
 from eventhub.store.engine import open_writer
 
 __all__ = ["collect", "remove_traces"]
@@ -78,6 +78,9 @@ class Collector:
             try:
                 self._connection(pipeline)
             except Stopped:
+                return
+            except Superseded as error:
+                logger.warning("%s: %s", source.name, error)
                 return
             except NotConnected as error:
                 self._attempts += 1

@@ -1,10 +1,12 @@
-"""Keeps one process a source, and on SQLite the one process that writes events."""
+"""Keeps one process for each source that this host holds, and on SQLite the one process that
+writes events."""
 
 import logging
 import multiprocessing
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from django.conf import settings
@@ -14,6 +16,7 @@ from collectors.collector import collect, remove_traces
 from collectors.process import GRACE, SourceProcess
 from collectors.status import Reporter, State
 from eventhub.brokers.backoff import delay
+from eventhub.sources.leases import Leases
 from eventhub.sources.models import Source
 from eventhub.store.engine import writer_command
 
@@ -36,11 +39,15 @@ class Wanted(NamedTuple):
 class Supervisor:
     """`tick()` brings the processes in line with the sources; call it twice a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        """`host` is the name under which it holds leases (`eventhub.sources.leases`)."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["collectors.preload"])
         self._processes: dict[int, tuple[Wanted, SourceProcess]] = {}
         self._writer = WriterProcess(writer_command())
+        self._leases = Leases(host)
+        self._seen: set[int] = set()
+        """The sources that should run, as the last tick found them."""
 
     def tick(self) -> None:
         """Never raises for a database that is away: what runs goes on."""
@@ -48,11 +55,15 @@ class Supervisor:
         try:
             sources = Source.objects.values_list("pk", "revision", "desired")
             wanted = {pk: Wanted(revision, desired) for pk, revision, desired in sources}
+            self._keep_leases(wanted)
             for source_id in wanted.keys() | self._processes.keys():
                 self._align(source_id, wanted.get(source_id))
         except Error as error:
             logger.warning("The sources cannot be read: %s", error)
             connection.close()
+            self._leases.lapse()
+            for source_id in self._processes.keys() - self._leases.held:
+                self._processes[source_id][1].ask_to_stop()
 
     def stop(self) -> None:
         """Stop every source, then the writer that they settle on."""
@@ -63,10 +74,23 @@ class Supervisor:
         for process in processes:
             process.join(deadline)
         self._writer.stop()
+        try:
+            self._leases.leave()
+        except Error as error:
+            logger.warning("The leases of this host are left to expire: %s", error)
+
+    def _keep_leases(self, wanted: Mapping[int, Wanted]) -> None:
+        active = {pk for pk, each in wanted.items() if each.desired != Desired.STOPPED}
+        # A source that somebody has just started does not wait for the next renewal.
+        if self._leases.due or active - self._seen:
+            self._leases.keep(active, self._processes.keys())
+        self._seen = active
 
     def _align(self, source_id: int, wanted: Wanted | None) -> None:
         running_for, process = self._processes.get(source_id, (None, None))
-        if process is not None and (running_for != wanted or _left(wanted, process)):
+        held = source_id in self._leases.held
+        changed = running_for != wanted or not held
+        if process is not None and (changed or _left(wanted, process)):
             if process.running:
                 process.ask_to_stop()
                 return
@@ -74,7 +98,7 @@ class Supervisor:
             process = None
             if wanted is not None and wanted.desired == Desired.STOPPED:
                 Reporter(source_id).tell(State.STOPPED)
-        if wanted is None or wanted.desired == Desired.STOPPED:
+        if wanted is None or wanted.desired == Desired.STOPPED or not held:
             return
         if process is None:
             process = self._new_process(source_id, wanted)

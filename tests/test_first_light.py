@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import require
 from tests.installation import Installation
 from tests.servers.process import Process, free_port, port_answers, wait_until
 
@@ -74,8 +75,9 @@ def stored(installation: Installation, payload: bytes) -> bool:
 
 def command(name: str) -> str:
     path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"not on this machine: {name} was not found (bin/install-brokers installs it)")
+    missing = None if path else f"{name} was not found (bin/install-brokers installs it)"
+    require(name, missing)
+    assert path is not None
     return path
 
 

@@ -74,6 +74,7 @@ class Pipeline:
         self._ids = EventIds()
         self._unsettled = Unsettled(resume.unsettled)
         self._stored_unsettled = bool(resume.unsettled)
+        self._epoch = resume.epoch
         self.checkpoint = dict(resume.checkpoint)
         self.last_seen = resume.last_seen
         """Observed time up to which the history of the source is known to be kept."""
@@ -85,7 +86,8 @@ class Pipeline:
         self._unsettled.reconnected()
 
     def step(self, consumer: Consumer) -> int:
-        """One batch; returns how many deliveries it had. Raises BrokerError and Stopped."""
+        """One batch; returns how many deliveries it had. Raises BrokerError, Stopped and, when
+        another collector has taken the source over, Superseded."""
         received = consumer.receive(BATCH, MAX_WAIT)
         now = _now()
         moved = not received.checkpoint.items() <= self.checkpoint.items()
@@ -134,6 +136,7 @@ class Pipeline:
             gaps=received.gaps,
             checkpoint=received.checkpoint,
             unsettled=self._unsettled.commit(fresh, ids) if by_content else None,
+            epoch=self._epoch,
         )
 
     def _commit(self, batch: Batch, consumer: Consumer) -> None:
@@ -158,10 +161,11 @@ class Pipeline:
         """While nothing arrives: forget digests of what is settled, and note being connected."""
         source_id = self._settings.source_id
         if self._stored_unsettled and not self._unsettled:
-            self._commit(Batch(source_id=source_id, events=[], unsettled=[]), consumer)
+            done = Batch(source_id=source_id, events=[], unsettled=[], epoch=self._epoch)
+            self._commit(done, consumer)
         if self.last_seen is None or now - self.last_seen >= TOUCH_EVERY:
             try:
-                self._writer.touch(source_id, now)
+                self._writer.touch(source_id, now, self._epoch)
             except StoreUnavailable as error:
                 self._on_store_away(str(error))
             else:

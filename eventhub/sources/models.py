@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from eventhub.brokers.config import BrokerConfig
@@ -144,3 +145,27 @@ class CollectorStatus(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.state}"
+
+
+class CollectorHost(models.Model):
+    """A supervisor that runs collectors; there may be several, on several machines."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    """As `eventhub.sources.leases.host_name` makes it."""
+    seen = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SourceLease(models.Model):
+    """Which host collects a source. One that has expired may be taken by another host."""
+
+    source = models.OneToOneField(
+        Source, on_delete=models.CASCADE, related_name="lease", primary_key=True
+    )
+    holder = models.CharField(max_length=100)
+    expires = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.holder}"

@@ -15,13 +15,18 @@ from eventhub.query.tree import Node
 
 __all__ = [
     "Batch", "Count", "EventReader", "EventRetention", "EventWriter", "Page", "Pruned", "Resume",
-    "StoreUnavailable", "StoredGap", "Window", "Written",
+    "StoreUnavailable", "StoredGap", "Superseded", "Window", "Written",
 ]  # fmt: skip
 
 
 class StoreUnavailable(Exception):
     """The store cannot be reached. A write has not been committed, or it cannot be told whether
     it has: write the same batch again."""
+
+
+class Superseded(Exception):
+    """Another process has asked where to go on with this source: it is the writer now, and what
+    this one still holds is refused."""
 
 
 def _new_id() -> bytes:
@@ -44,6 +49,8 @@ class Batch(msgspec.Struct, frozen=True):
     unsettled: list[tuple[bytes, bytes]] | None = None
     """(content digest, event id) of deliveries committed but not known to be settled with the
     broker, in the order of delivery; replaces what was there. None: leave as it is."""
+    epoch: int | None = None
+    """That of the `Resume` from which the writer went on. None: nobody else can be writing."""
     id: bytes = msgspec.field(default_factory=_new_id)
     """By which the store knows a batch that is written again, if only gaps are in it."""
 
@@ -60,16 +67,20 @@ class Resume(msgspec.Struct, frozen=True):
     unsettled: list[tuple[bytes, bytes]] = []
     last_seen: int | None = None
     """Observed time of the last commit (an event, a gap or `touch`)."""
+    epoch: int = 0
+    """Rises with each `resume` of the source. The writer with the highest is the only one."""
 
 
 class EventWriter(Protocol):
     def write(self, batch: Batch) -> Written:
-        """Commit the whole batch or nothing. Raises StoreUnavailable."""
+        """Commit the whole batch or nothing. Raises StoreUnavailable and Superseded."""
 
-    def touch(self, source_id: int, now: int) -> None:
-        """Note that the source is connected and has missed nothing up to `now`."""
+    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
+        """Note that the source is connected and has missed nothing up to `now`. Raises as
+        `write`."""
 
-    def resume(self, source_id: int) -> Resume: ...
+    def resume(self, source_id: int) -> Resume:
+        """Where to go on. From here on whoever resumed before is refused."""
 
     def close(self) -> None: ...
 

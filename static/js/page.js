@@ -80,3 +80,4 @@ document.addEventListener("htmx:load", (event) => localise(event.detail.elt.pare
 localise();
 showTheme();
 for (const place of document.querySelectorAll("[data-zone]")) place.textContent = zone;
+for (const hint of document.querySelectorAll("[data-zone-hint]")) hint.hidden = zone === "UTC";

@@ -30,6 +30,7 @@ from eventhub.store.contract import (
     EventWriter,
     Page,
     StoreUnavailable,
+    Superseded,
     Window,
     Written,
 )
@@ -738,6 +739,27 @@ class EventStoreContract:
             back = [page.searched_back_to for page in found]
             assert back == sorted(back, reverse=True)
             assert back[-1] == ALL.start
+
+    def test_only_the_newest_to_resume_may_write(self, rig: Rig) -> None:
+        """A collector that was taken for dead, and is not, must not write beside its successor."""
+        source_id = new_source()
+        writer = rig.writer()
+        older = writer.resume(source_id)
+        first, second, third = (events_of(source_id, 1) for _ in range(3))
+        before = Batch(source_id=source_id, events=first, epoch=older.epoch)
+        assert writer.write(before) == Written(1, 0)
+        newer = writer.resume(source_id)
+        assert newer.epoch > older.epoch
+        with pytest.raises(Superseded):
+            writer.write(Batch(source_id=source_id, events=second, epoch=older.epoch))
+        with pytest.raises(Superseded):
+            writer.touch(source_id, now(), older.epoch)
+        assert writer.write(before) == Written(1, 0), "what is committed stays committed"
+        writer.touch(source_id, now(), newer.epoch)
+        writer.write(Batch(source_id=source_id, events=third, epoch=newer.epoch))
+        assert sorted(event.id for event in kept(rig, source_id)) == sorted(
+            [first[0].id, third[0].id]
+        )
 
     def test_a_search_stops_at_its_deadline(self, rig: Rig) -> None:
         """After the slice in which it passes, so that each call comes farther back."""

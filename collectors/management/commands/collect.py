@@ -2,11 +2,14 @@
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from collectors.supervisor import Supervisor
+from eventhub.sources.leases import host_name
 
 TICK = 0.5
 """Seconds: a change of a source is noticed well within two."""
@@ -15,17 +18,19 @@ TICK = 0.5
 class Command(BaseCommand):
     help = (
         "Run one collector process for each source that should run, until SIGTERM or SIGINT."
-        " Sources that are added, changed, stopped or deleted meanwhile are noticed."
+        " Sources that are added, changed, stopped or deleted meanwhile are noticed. On several"
+        " hosts with one database, the hosts share the sources."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        supervisor = Supervisor()
-        try:
-            while not stop.is_set():
-                supervisor.tick()
-                stop.wait(TICK)
-        finally:
-            supervisor.stop()
+        with host_name(Path(settings.DATA_DIR)) as name:
+            supervisor = Supervisor(name)
+            try:
+                while not stop.is_set():
+                    supervisor.tick()
+                    stop.wait(TICK)
+            finally:
+                supervisor.stop()

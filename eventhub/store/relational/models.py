@@ -77,6 +77,8 @@ class SourceProgress(models.Model):
     """`Batch.id` of the last commit, by which a batch that is written again is recognised."""
     unsettled = models.BinaryField(null=True)
     """MessagePack of `Batch.unsettled`."""
+    epoch = models.BigIntegerField(db_default=0)
+    """`Resume.epoch` of the newest writer."""
 
     class Meta:
         db_table = "source_progress"

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from eventhub.events.event import Event
-from eventhub.store.contract import Batch, Resume, Written
+from eventhub.store.contract import Batch, Resume, Superseded, Written
 from eventhub.store.relational.database import Database, placeholders
 from eventhub.store.relational.days import day_of
 from eventhub.store.relational.rollups import Rollups
@@ -44,7 +44,12 @@ INSERT INTO gaps (source_id, reason, started, ended, missed, destination)
 VALUES (%s, %s, %s, %s, %s, %s)"""
 _WRITTEN_BEFORE = """
 SELECT EXISTS (SELECT 1 FROM source_progress WHERE source_id = %s AND last_batch = %s)
- OR EXISTS (SELECT 1 FROM events WHERE id = %s AND source_id = %s)"""
+ OR EXISTS (SELECT 1 FROM events WHERE id = %s AND source_id = %s),
+ (SELECT epoch FROM source_progress WHERE source_id = %s)"""
+_RESUME = """
+INSERT INTO source_progress (source_id, epoch) VALUES (%s, 1)
+ON CONFLICT (source_id) DO UPDATE SET epoch = source_progress.epoch + 1
+RETURNING last_seen, unsettled, epoch"""
 
 
 class RelationalWriter(ABC):
@@ -61,8 +66,10 @@ class RelationalWriter(ABC):
     def write(self, batch: Batch) -> Written:
         with self._db.reachable(), self._db.transaction():
             self._lock(batch.source_id)
-            if self._is_written(batch):
+            written, epoch = self._look(batch)
+            if written:
                 return self._written(batch)
+            _check(batch.epoch, epoch)
             fresh, repeats = self._claim(batch)
             self._insert(fresh)
             again = Counter(batch.redelivered)
@@ -71,25 +78,25 @@ class RelationalWriter(ABC):
             self._note(batch, fresh)
         return Written(len(fresh), again.total())
 
-    def touch(self, source_id: int, now: int) -> None:
-        with self._db.reachable():
+    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
+        with self._db.reachable(), self._db.transaction():
+            self._lock(source_id)
+            found = self._db.rows(
+                "SELECT epoch FROM source_progress WHERE source_id = %s", [source_id]
+            )
+            _check(epoch, found[0][0] if found else None)
             self._db.run(_NOTE, (source_id, now, None, None))
 
     def resume(self, source_id: int) -> Resume:
         """Waits for a batch that another process, perhaps a dead one, is still committing."""
         with self._db.reachable(), self._db.transaction():
             self._lock(source_id)
-            progress = self._db.rows(
-                "SELECT last_seen, unsettled FROM source_progress WHERE source_id = %s",
-                [source_id],
-            )
+            [(last_seen, unsettled, epoch)] = self._db.rows(_RESUME, [source_id])
             checkpoint = self._db.rows(
                 "SELECT part, position FROM checkpoints WHERE source_id = %s", [source_id]
             )
-        last_seen, unsettled = progress[0] if progress else (None, None)
-        return Resume(
-            dict(checkpoint), _unsettled.decode(unsettled) if unsettled else [], last_seen
-        )
+        digests = _unsettled.decode(unsettled) if unsettled else []
+        return Resume(dict(checkpoint), digests, last_seen, epoch)
 
     def close(self) -> None:
         self._db.connection.close()
@@ -105,11 +112,13 @@ class RelationalWriter(ABC):
     def _insert_identities(self, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
         """Rows of source, digest, event id."""
 
-    def _is_written(self, batch: Batch) -> bool:
+    def _look(self, batch: Batch) -> tuple[bool, int | None]:
+        """Whether the batch is written already, and the epoch of the source's newest writer."""
         source_id = batch.source_id
         first = self._db.id(batch.events[0].id if batch.events else bytes(16))
-        asked = (source_id, batch.id, first, source_id)
-        return bool(self._db.rows(_WRITTEN_BEFORE, asked)[0][0])
+        asked = (source_id, batch.id, first, source_id, source_id)
+        [(written, epoch)] = self._db.rows(_WRITTEN_BEFORE, asked)
+        return bool(written), epoch
 
     def _written(self, batch: Batch) -> Written:
         """What writing it the first time must have returned."""
@@ -188,3 +197,9 @@ class RelationalWriter(ABC):
             chunk = rows[start : start + _CHUNK]
             sql = _ADD_ROLLUPS.format(rows=", ".join(map(placeholders, chunk)))
             self._db.run(sql, [value for row in chunk for value in row])
+
+
+def _check(own: int | None, newest: int | None) -> None:
+    """Raises Superseded for a writer that is not the newest one."""
+    if own is not None and newest is not None and own < newest:
+        raise Superseded("Another collector has taken this source over.")

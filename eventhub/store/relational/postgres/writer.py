@@ -64,7 +64,7 @@ class PostgresWriter(RelationalWriter):
     def _insert(self, events: Sequence[Event]) -> None:
         for day, of_day in groupby(events, lambda event: day_of(event.id)):
             table = leaf(events[0].source_id, day)
-            # `_is_written` has locked the tables above: from here until the commit no retention
+            # `_look` has locked the tables above: from here until the commit no retention
             # can detach this partition.
             if not self._partitions.is_attached(events[0].source_id, day):
                 raise _Missing

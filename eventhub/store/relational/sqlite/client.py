@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from eventhub.store import contract
-from eventhub.store.contract import Batch, Pruned, StoreUnavailable, Written
+from eventhub.store.contract import Batch, Pruned, StoreUnavailable, Superseded, Written
 from eventhub.store.relational.sqlite import wire
 from eventhub.store.relational.sqlite.wire import Answer
 
@@ -14,6 +14,12 @@ __all__ = ["SqliteRetentionClient", "SqliteWriterClient"]
 
 _PATIENCE: Final = 15.0
 """Seconds to wait for an answer: well within the time after which a broker gives a consumer up."""
+
+_ERRORS: Final = {
+    "unavailable": StoreUnavailable,
+    "superseded": Superseded,
+    "failed": RuntimeError,
+}
 
 
 class _Peer:
@@ -24,7 +30,8 @@ class _Peer:
         self._socket: socket.socket | None = None
 
     def ask(self, request: wire.Request, expected: Any) -> Any:
-        """Raises StoreUnavailable, and RuntimeError if the request cannot be fulfilled ever."""
+        """Raises StoreUnavailable, Superseded, and RuntimeError if the request cannot be fulfilled
+        ever."""
         try:
             connection = self._connected()
             connection.sendall(wire.encode(request))
@@ -38,7 +45,7 @@ class _Peer:
                 error
             )
         if answer.error is not None:
-            raise (StoreUnavailable if answer.try_again else RuntimeError)(answer.error)
+            raise _ERRORS[answer.kind](answer.error)
         return msgspec.msgpack.decode(answer.result, type=expected)
 
     def close(self) -> None:
@@ -76,8 +83,8 @@ class SqliteWriterClient:
         written: Written = self._peer.ask(wire.Write(batch), Written)
         return written
 
-    def touch(self, source_id: int, now: int) -> None:
-        self._peer.ask(wire.Touch(source_id, now), None)
+    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
+        self._peer.ask(wire.Touch(source_id, now, epoch), None)
 
     def resume(self, source_id: int) -> contract.Resume:
         resume: contract.Resume = self._peer.ask(wire.Resume(source_id), contract.Resume)

@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 import msgspec
 
-from eventhub.store.contract import StoreUnavailable
+from eventhub.store.contract import StoreUnavailable, Superseded
 from eventhub.store.relational.sqlite import wire
 from eventhub.store.relational.sqlite.retention import SqliteRetention
 from eventhub.store.relational.sqlite.wire import Answer
@@ -206,8 +206,8 @@ class WriterServer:
     def _outcome(self, request: wire.Request) -> Any:
         try:
             match request:
-                case wire.Touch(source_id, now):
-                    return self._writer.touch(source_id, now)
+                case wire.Touch(source_id, now, epoch):
+                    return self._writer.touch(source_id, now, epoch)
                 case wire.Resume(source_id):
                     return self._writer.resume(source_id)
                 case wire.Sources():
@@ -219,16 +219,21 @@ class WriterServer:
                 case wire.Forget(source_id):
                     return self._retention.forget(source_id)
         except Exception as error:
-            if not isinstance(error, StoreUnavailable):
+            if not isinstance(error, StoreUnavailable | Superseded):
                 logger.exception("A request failed")
             return error
 
 
 def _answer_of(outcome: Any) -> Answer:
     if isinstance(outcome, Exception):
-        words = str(outcome) or type(outcome).__name__
-        return Answer(error=words, try_again=isinstance(outcome, StoreUnavailable))
+        return Answer(error=str(outcome) or type(outcome).__name__, kind=_kind(outcome))
     return Answer(msgspec.Raw(msgspec.msgpack.encode(outcome)))
+
+
+def _kind(error: Exception) -> Literal["unavailable", "superseded", "failed"]:
+    if isinstance(error, Superseded):
+        return "superseded"
+    return "unavailable" if isinstance(error, StoreUnavailable) else "failed"
 
 
 def _listen(address: Path) -> socket.socket:

@@ -9,7 +9,7 @@ import os
 import struct
 import tempfile
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from django.db import connections
@@ -46,6 +46,7 @@ class Write(msgspec.Struct, tag=True, array_like=True):
 class Touch(msgspec.Struct, tag=True, array_like=True):
     source_id: int
     now: int
+    epoch: int | None = None
 
 
 class Resume(msgspec.Struct, tag=True, array_like=True):
@@ -72,8 +73,8 @@ Request: TypeAlias = Write | Touch | Resume | Sources | Prune | Forget
 class Answer(msgspec.Struct, array_like=True):
     result: msgspec.Raw = msgspec.Raw(msgspec.msgpack.encode(None))
     error: str | None = None
-    try_again: bool = False
-    """The error is one of the store, not of the request."""
+    kind: Literal["unavailable", "superseded", "failed"] = "failed"
+    """What the error is: one of the store, of the writer that asks, or of the request."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
