@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.conf import settings as django_settings
 from pydantic import ValidationError
 
+from collectors.depth_sampler import DepthSampler
 from collectors.status import FAILED, Reporter, State
 from eventhub.brokers.backoff import delay
 from eventhub.brokers.contract import Consumer
@@ -47,6 +48,7 @@ class Collector:
         try:
             resume = self._resume(writer)
             if resume is not None:
+                DepthSampler(self._source, self._stop).start()
                 self._observe(writer, announcer, resume)
         finally:
             announcer.close()

@@ -233,3 +233,27 @@ def test_no_process_is_left_when_the_supervisor_is_killed(
     left = psutil.wait_procs(family, timeout=10)[1]
     supervisor.kill()
     assert not left
+
+
+@pytest.mark.xdist_group("rabbitmq")
+def test_depths_are_looked_at_beside_the_collecting(
+    installation: Installation, collecting: Process, rabbitmq: Any, numbers: Numbers
+) -> None:
+    channel = numbers.channel
+    channel.queue_declare("waiting-numbers")
+    channel.queue_bind("waiting-numbers", numbers.exchange)
+    tap_of(installation, rabbitmq, numbers.exchange)
+    numbers.send(1, 6)
+
+    def waiting() -> object:
+        return installation.ask(
+            "from eventhub.sources.models import DepthReading\n"
+            "reading = DepthReading.objects.first()\n"
+            "depths = reading.depths if reading else None\n"
+            "answer = {d.destination: d.waiting for d in depths.samples} if depths else {}"
+        ).get("waiting-numbers")
+
+    try:
+        until(lambda: waiting() == numbers.sent.total(), "the depth", collecting)
+    finally:
+        channel.queue_delete("waiting-numbers")

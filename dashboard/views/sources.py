@@ -17,7 +17,7 @@ from eventhub.brokers.contract import ReadSafety
 from eventhub.sources import changes
 from eventhub.sources.changes import ChangeRefused
 from eventhub.sources.credentials import CredentialsLocked, decrypt
-from eventhub.sources.models import Source
+from eventhub.sources.models import DepthReading, Source
 from eventhub.sources.test_message import draft
 from eventhub.store.contract import StoredGap, Window
 from eventhub.store.engine import open_reader
@@ -25,6 +25,7 @@ from eventhub.store.engine import open_reader
 __all__ = ["delete", "detail", "index", "list_context", "part", "start", "stop"]
 
 _GAPS_SHOWN: Final = 20
+_DEPTHS_SHOWN: Final = 30
 _LOCKED: Final = "cannot be opened: its key is gone"
 _LEGEND: Final = (
     (
@@ -119,6 +120,7 @@ def detail_context(request: HttpRequest, source: Source) -> dict[str, Any]:
         "row": next(row for row in listed["all_rows"] if row.source.pk == source.pk),
         "facts": _facts(source),
         "gaps": _gaps(source),
+        **_depths(source),
         "draft": draft(source),
         "publishes_to": adapter.capabilities.publishes_to if adapter else "",
     }
@@ -160,6 +162,24 @@ def _facts(source: Source) -> list[tuple[str, str, bool]]:
         elif field.name != "mode":
             found.append((field.title, field.value or "none", bool(field.value)))
     return found
+
+
+def _depths(source: Source) -> dict[str, Any]:
+    """The last look at the depths: the fullest first, dead letters before everything."""
+    reading = DepthReading.objects.filter(source=source).first()
+    depths = reading.depths if reading else None
+    if depths is None:
+        return {"depth": reading, "depths": [], "depths_more": 0}
+    found = sorted(
+        depths.samples,
+        key=lambda each: (not (each.dead_letters and each.waiting), -(each.waiting or 0)),
+    )
+    more = len(found) - _DEPTHS_SHOWN
+    return {
+        "depth": reading,
+        "depths": found[:_DEPTHS_SHOWN],
+        "depths_more": max(0, more) + depths.left_out,
+    }
 
 
 def _gaps(source: Source) -> list[tuple[StoredGap, int]]:

@@ -60,6 +60,13 @@ class Choices(BaseModel):
         title="Payload limit (MiB)",
         description="A longer payload is cut and cannot be replayed.",
     )
+    depth_every: int = Field(
+        default=5,
+        ge=0,
+        le=3600,
+        title="Look at depths every (s)",
+        description="How many messages wait, and who lags. 0: never.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -83,6 +90,7 @@ class Choices(BaseModel):
                 "retention_days": source.retention_days,
                 "retention_gib": source.retention_bytes / _GIB,
                 "payload_limit_mib": source.payload_limit / _MIB,
+                "depth_every": source.depth_every,
             }
         )
 
@@ -94,3 +102,4 @@ class Choices(BaseModel):
         source.retention_days = self.retention_days
         source.retention_bytes = round(self.retention_gib * _GIB)
         source.payload_limit = round(self.payload_limit_mib * _MIB)
+        source.depth_every = self.depth_every

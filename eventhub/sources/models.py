@@ -3,13 +3,14 @@
 import secrets
 from typing import Any, ClassVar
 
+import msgspec
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from eventhub.brokers.config import BrokerConfig
-from eventhub.brokers.contract import Adapter, Mode, Observation, StartFrom
+from eventhub.brokers.contract import Adapter, Depths, Mode, Observation, StartFrom
 from eventhub.brokers.registry import adapter
 from eventhub.sources.credentials import decrypt, encrypt
 
@@ -77,6 +78,8 @@ class Source(models.Model):
     payload_limit = models.PositiveIntegerField(
         default=8 * 1024**2, validators=[MinValueValidator(1024), MaxValueValidator(64 * 1024**2)]
     )
+    depth_every = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(3600)])
+    """Seconds between two looks at the depths of the broker; 0: none."""
     revision = models.PositiveIntegerField(default=1)
     created = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -145,6 +148,26 @@ class CollectorStatus(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.state}"
+
+
+class DepthReading(models.Model):
+    """The last look at a source's depths, as a whole: one row is written, however many queues."""
+
+    source = models.OneToOneField(
+        Source, on_delete=models.CASCADE, related_name="depth", primary_key=True
+    )
+    at = models.DateTimeField(default=timezone.now)
+    packed = models.BinaryField(default=bytes)
+    """MessagePack of `Depths`; the last ones that could be had."""
+    problem = models.TextField(blank=True)
+    """Why the last look failed; what is packed is older then."""
+
+    def __str__(self) -> str:
+        return f"{self.source}: depths of {self.at}"
+
+    @property
+    def depths(self) -> Depths | None:
+        return msgspec.msgpack.decode(self.packed, type=Depths) if self.packed else None
 
 
 class CollectorHost(models.Model):
