@@ -17,11 +17,13 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from tests.servers import postgres  # noqa: E402
 
 BROKERS = ("rabbitmq", "redis_pubsub")
 STORES = ("postgres", "sqlite")
+_BLANK = "blank"
 PAYLOAD = json.dumps(
     {"order": 47112, "amount": 318.4, "currency": "EUR", "items": ["A-17"], "note": "x" * 700}
 ).encode()
@@ -55,29 +58,61 @@ def main() -> None:
         print(json.dumps(_cell(json.loads(options.cell))))
         return
     with contextlib.ExitStack() as stack:
-        servers: dict[str, Any] = {"redis": stack.enter_context(redis.running())}
+        wanted: dict[str, contextlib.AbstractContextManager[Any]] = {"redis": redis.running()}
         if "rabbitmq" in (options.broker or BROKERS):
-            servers["rabbitmq"] = stack.enter_context(rabbitmq.running())
+            wanted["rabbitmq"] = rabbitmq.running()
         if "postgres" in (options.store or STORES):
-            servers["postgres"] = stack.enter_context(postgres.running(fsync=True))
+            wanted["postgres"] = postgres.running(fsync=True)
+        servers = _started(stack, wanted)
+        blanks = {store: _blank(stack, servers, store) for store in options.store or STORES}
         figures: list[Figure] = []
         for broker in options.broker or BROKERS:
             received = 0.0
-            for store in options.store or STORES:
-                figure = _measure(servers, broker, store, received, quick=options.quick)
+            for store, blank in blanks.items():
+                figure = _measure(servers, blank, broker, store, received, quick=options.quick)
                 figures.append(figure)
                 # A quick run measures the raw client once.
                 received = figure.details["raw client"] if options.quick else 0.0
     print_figures(figures, as_json=options.json)
 
 
+def _started(
+    stack: contextlib.ExitStack, wanted: dict[str, contextlib.AbstractContextManager[Any]]
+) -> dict[str, Any]:
+    """All at once: most of it is waiting."""
+    with ThreadPoolExecutor() as pool:
+        started = pool.map(lambda server: stack.enter_context(server), wanted.values())
+        servers = dict(zip(wanted, started, strict=True))
+    for server in servers.values():
+        # They keep nothing that is needed: no reason to wait for them to leave.
+        stack.callback(server.kill)
+    return servers
+
+
+def _blank(stack: contextlib.ExitStack, servers: dict[str, Any], store: str) -> Installation:
+    """An installation whose tables are made, to be copied for each measurement."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="eventhub-bench-"))
+    url = servers["postgres"].new_database(_BLANK) if store == "postgres" else None
+    return Installation(Path(folder), servers["redis"].url, url)
+
+
 def _measure(
-    servers: dict[str, Any], broker: str, store: str, known_receive: float, *, quick: bool
+    servers: dict[str, Any],
+    blank: Installation,
+    broker: str,
+    store: str,
+    known_receive: float,
+    *,
+    quick: bool,
 ) -> Figure:
     """One broker into one store, in a process of its own; medians of the runs."""
     with tempfile.TemporaryDirectory(prefix="eventhub-bench-") as folder:
-        url = servers["postgres"].new_database(broker) if store == "postgres" else None
-        installation = Installation(Path(folder), servers["redis"].url, url)
+        shutil.copytree(blank.folder, folder, dirs_exist_ok=True)
+        environment = {**blank.environment, "EVENTHUB_DATA_DIR": folder}
+        url = None
+        if store == "postgres":
+            url = servers["postgres"].new_database(broker, template=_BLANK)
+            environment["DATABASE_URL"] = url
         task = {
             "broker": broker,
             "port": servers["rabbitmq" if broker == "rabbitmq" else "redis"].port,
@@ -85,8 +120,8 @@ def _measure(
             "management": servers["rabbitmq"].management_url if broker == "rabbitmq" else "",
             "database": url,
             "folder": folder,
-            "events": 10_000 if quick else 60_000,
-            "seconds": 0.5 if quick else 4.0,
+            "events": 5_000 if quick else 60_000,
+            "seconds": 0.4 if quick else 4.0,
             "quiet": 0.25 if quick else 1.5,
             # The search for a rate is many trials already.
             "runs": 1 if quick or broker == "redis_pubsub" else 3,
@@ -95,7 +130,7 @@ def _measure(
         }
         done = subprocess.run(
             [sys.executable, __file__, "--cell", json.dumps(task)],
-            env=installation.environment,
+            env=environment,
             stdout=subprocess.PIPE,
             check=True,
         )

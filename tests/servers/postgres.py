@@ -48,13 +48,15 @@ class Postgres:
         """As after `kill -9` of the server and its children."""
         self._process.kill()
 
-    def new_database(self, name: str) -> str:
-        """Make an empty database, in place of one of that name. Returns its URL."""
+    def new_database(self, name: str, template: str = "template1") -> str:
+        """Make an empty database, or a copy of another one that nobody uses, in place of one of
+        that name. Returns its URL."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             quoted = psycopg.sql.Identifier(name)
             drop = psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(quoted)
             connection.execute(drop)
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(quoted))
+            create = psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            connection.execute(create.format(quoted, psycopg.sql.Identifier(template)))
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
 
