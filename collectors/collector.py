@@ -68,7 +68,12 @@ class Collector:
     def _observe(self, writer: EventWriter, announcer: Announcer, resume: Resume) -> None:
         source = self._source
         pipeline = Pipeline(
-            Settings(source.pk, source.payload_limit, source.adapter.capabilities.settles),
+            Settings(
+                source.pk,
+                source.payload_limit,
+                source.adapter.capabilities.settles,
+                tuple(source.type_path.split(".")) if source.type_path else (),
+            ),
             writer,
             announcer,
             resume,

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from eventhub.brokers.contract import Consumer, Gap, Message, Observation, Received
+from eventhub.brokers.contract import Consumer, Delivery, Gap, Message, Observation, Received
 from eventhub.brokers.errors import NotConnected
 from eventhub.brokers.memory import Memory, MemoryBroker, MemoryConfig
 from eventhub.events.event import Event, Flag
+from eventhub.ingestion.normalise import to_event
 from eventhub.ingestion.pipeline import Pipeline, Settings, Stopped
 from eventhub.store.contract import Batch, StoreUnavailable, Written
 from eventhub.store.relational.reader import RelationalReader
@@ -255,3 +256,24 @@ def test_a_payload_over_the_limit_is_cut_and_says_so(setting: Setting) -> None:
     assert cut.flags == Flag.TRUNCATED
     assert binary.flags == Flag.TRUNCATED | Flag.BINARY
     assert whole.flags == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "own", "expected"),
+    [
+        (b'{"data": {"kind": "OrderPlaced"}}', None, "OrderPlaced"),
+        (b'{"data": {"kind": 7}}', None, "7"),
+        (b'{"data": {"kind": "OrderPlaced"}}', "told", "told"),
+        (b'{"data": {"kind": ["no", "text"]}}', None, None),
+        (b'{"data": "no table"}', None, None),
+        (b"[" * 10_000, None, None),
+        (b"\xff", None, None),
+        (b"", None, None),
+    ],
+)
+def test_the_type_is_found_where_a_person_said(
+    payload: bytes, own: str | None, expected: str | None
+) -> None:
+    delivery = Delivery("orders", payload, type=own)
+    assert to_event(delivery, bytes(16), SOURCE, 1_000, ("data", "kind")).type == expected
+    assert to_event(delivery, bytes(16), SOURCE, 1_000).type == own

@@ -1,5 +1,7 @@
 """From what an adapter received to what is stored."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from eventhub.brokers.contract import Delivery
@@ -13,10 +15,17 @@ __all__ = ["content_digest", "position_digest", "to_event"]
 _pack = msgspec.msgpack.Encoder(decimal_format="string").encode
 
 
-def to_event(delivery: Delivery, event_id: bytes, source_id: int, payload_limit: int) -> Event:
+def to_event(
+    delivery: Delivery,
+    event_id: bytes,
+    source_id: int,
+    payload_limit: int,
+    type_path: Sequence[str] = (),
+) -> Event:
     """The event of a delivery. Never fails: whatever came is made storable and marked.
 
-    `payload_limit` is in bytes; a longer payload is cut there and flagged.
+    `payload_limit` is in bytes; a longer payload is cut there and flagged. `type_path` are the
+    keys that lead to the type in a JSON payload, for a delivery that tells none.
     """
     payload = delivery.payload
     size = len(payload)
@@ -34,7 +43,7 @@ def to_event(delivery: Delivery, event_id: bytes, source_id: int, payload_limit:
         storable(delivery.destination) or "",
         payload,
         size,
-        storable(delivery.type),
+        storable(delivery.type or (_type_at(type_path, delivery.payload) if type_path else None)),
         storable(delivery.key),
         storable(delivery.correlation_id),
         storable(delivery.message_id),
@@ -75,6 +84,21 @@ def content_digest(delivery: Delivery) -> bytes:
     except (TypeError, ValueError, OverflowError, RecursionError):
         # Lone surrogates, numbers beyond 64 bits, tables thousands deep.
         return delivery_digest(repr(sent), encode_headers(delivery.headers))
+
+
+def _type_at(path: Sequence[str], payload: bytes) -> str | None:
+    """The text or whole number at this place of a JSON payload; None where there is none."""
+    try:
+        found = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    for key in path:
+        if not isinstance(found, dict):
+            return None
+        found = found.get(key)
+    if isinstance(found, str):
+        return found or None
+    return str(found) if type(found) is int else None
 
 
 def _is_utf8(payload: bytes, *, cut: bool) -> bool:

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Bytes."""
     settles: bool
     """Whether the broker keeps a message until it is settled (`Capabilities.settles`)."""
+    type_path: tuple[str, ...] = ()
+    """Keys that lead to the type in a JSON payload, for messages whose broker tells none."""
 
 
 class Pipeline:
@@ -120,11 +122,11 @@ class Pipeline:
         if by_content:
             fresh, again = self._unsettled.recognise(fresh)
         ids = self._ids.take(len(fresh), now)
-        limit = self._settings.payload_limit
+        limit, type_path = self._settings.payload_limit, self._settings.type_path
         return Batch(
             source_id=source_id,
             events=[
-                to_event(delivery, event_id, source_id, limit)
+                to_event(delivery, event_id, source_id, limit, type_path)
                 for delivery, event_id in zip(fresh, ids, strict=True)
             ],
             identities=(

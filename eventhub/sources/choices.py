@@ -60,6 +60,13 @@ class Choices(BaseModel):
         title="Payload limit (MiB)",
         description="A longer payload is cut and cannot be replayed.",
     )
+    type_path: str = Field(
+        default="",
+        max_length=200,
+        title="Type in the payload",
+        description="Keys at which JSON tells the type, where the broker does not.",
+        examples=["data.kind"],
+    )
     depth_every: int = Field(
         default=5,
         ge=0,
@@ -90,6 +97,7 @@ class Choices(BaseModel):
                 "retention_days": source.retention_days,
                 "retention_gib": source.retention_bytes / _GIB,
                 "payload_limit_mib": source.payload_limit / _MIB,
+                "type_path": source.type_path,
                 "depth_every": source.depth_every,
             }
         )
@@ -102,4 +110,5 @@ class Choices(BaseModel):
         source.retention_days = self.retention_days
         source.retention_bytes = round(self.retention_gib * _GIB)
         source.payload_limit = round(self.payload_limit_mib * _MIB)
+        source.type_path = self.type_path.strip().strip(".")
         source.depth_every = self.depth_every

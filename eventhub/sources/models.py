@@ -78,6 +78,8 @@ class Source(models.Model):
     payload_limit = models.PositiveIntegerField(
         default=8 * 1024**2, validators=[MinValueValidator(1024), MaxValueValidator(64 * 1024**2)]
     )
+    type_path = models.CharField(max_length=200, blank=True)
+    """Keys, separated by dots, at which a JSON payload tells the type; empty: nowhere."""
     depth_every = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(3600)])
     """Seconds between two looks at the depths of the broker; 0: none."""
     revision = models.PositiveIntegerField(default=1)
