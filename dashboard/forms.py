@@ -4,6 +4,7 @@ Kinds of fields: text, number, yes_no, choice, secret, list (of texts) and time.
 left blank takes its default; a blank secret keeps what is stored. Secrets are never rendered.
 """
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from types import NoneType
@@ -49,6 +50,12 @@ class Field(NamedTuple):
     @property
     def id(self) -> str:
         return f"field-{self.name}"
+
+    @property
+    def when(self) -> str:
+        """JSON of the choices with which the field means something: `{"mode": ["tap"]}`, from
+        `json_schema_extra={"when": …}`. Empty: with all. Without scripts it is always shown."""
+        return json.dumps(self.hints["when"]) if "when" in self.hints else ""
 
     @property
     def wide(self) -> bool:

@@ -175,6 +175,17 @@ def test_exchanges_found_on_a_rabbitmq_can_be_picked(page: Page, rabbitmq: Any) 
     expect(page.locator("[name=exchanges]")).to_have_value("shop.orders")
 
 
+def test_fields_that_mean_nothing_with_the_choices_made_are_not_shown(page: Page) -> None:
+    open_form(page, "RabbitMQ")
+    page.get_by_text("More settings").click()
+    ca_file = page.get_by_label("CA file")
+    ca_file.wait_for(state="hidden")
+    page.get_by_label("TLS", exact=True).check()
+    ca_file.wait_for(state="visible")
+    page.get_by_label("TLS", exact=True).uncheck()
+    ca_file.wait_for(state="hidden")
+
+
 def test_rows_stay_where_they_are_under_the_pointer(page: Page, hub: tuple[str, Any]) -> None:
     _, installation = hub
     for name in ("a-quiet", "b-quiet"):

@@ -1,10 +1,14 @@
 """From a pydantic model to a form and back: every kind of field."""
 
+import json
 from datetime import datetime, timedelta, timezone
+from typing import Literal
 
 from django.http import QueryDict
+from pydantic import Field
 
 from dashboard.forms import fields, forgotten, read
+from eventhub.brokers.config import BrokerConfig
 from eventhub.sources.choices import Choices
 from tests.sample_broker import SampleConfig
 
@@ -92,3 +96,13 @@ def test_a_problem_stands_at_its_field() -> None:
 
 def test_a_secret_is_forgotten_only_when_asked() -> None:
     assert forgotten(SampleConfig, QueryDict("forget-token=on&forget-other=on")) == {"token"}
+
+
+def test_a_field_tells_with_which_choices_it_means_something() -> None:
+    class Config(BrokerConfig):
+        mode: Literal["tap", "browse"] = Field(default="tap")
+        seconds: int = Field(default=5, json_schema_extra={"when": {"mode": ["browse"]}})
+
+    found = fields(Config)
+    assert found["mode"].when == ""
+    assert json.loads(found["seconds"].when) == {"mode": ["browse"]}

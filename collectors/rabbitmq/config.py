@@ -41,21 +41,21 @@ class RabbitMQConfig(BrokerConfig):
         description="Path, on the collectors' host, of the authority's certificates in PEM format."
         " Empty: those of the operating system.",
         examples=["/etc/eventhub/rabbitmq-ca.pem"],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"tls": ["on"]}},
     )
     client_certificate_file: str = Field(
         default="",
         title="Client certificate file",
         description="Path of a certificate in PEM format, if the broker asks clients for one.",
         examples=["/etc/eventhub/client.pem"],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"tls": ["on"]}},
     )
     client_key_file: str = Field(
         default="",
         title="Client key file",
         description="Path of its private key. Empty: the key is in the certificate's file.",
         examples=["/etc/eventhub/client-key.pem"],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"tls": ["on"]}},
     )
     user: str = Field(
         default="guest",

@@ -40,7 +40,7 @@ class RedisPubSubConfig(BrokerConfig):
             " server's certificate. Empty: the authorities that this machine trusts."
         ),
         examples=["/etc/ssl/redis-ca.pem"],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"tls": ["on"]}},
     )
     user: str = Field(
         default="",

@@ -56,6 +56,19 @@ function showStarts() {
   }
 }
 
+/** Shows only the fields that mean something with the choices made; one with an error stays. */
+function showWhen() {
+  const made = new FormData(form);
+  for (const field of form.querySelectorAll("[data-when]")) {
+    const conditions = Object.entries(JSON.parse(field.dataset.when));
+    const fits = conditions.every(([name, values]) => values.includes(made.get(name)));
+    field.hidden = !fits && !field.matches(".wrong");
+  }
+  for (const more of form.querySelectorAll(".more")) {
+    more.hidden = !more.querySelector(".field:not([hidden])");
+  }
+}
+
 const VERDICTS = {
   ok: "Events will flow.",
   warn: "Events will flow, but see the warning.",
@@ -128,6 +141,7 @@ if (form) {
   form.addEventListener("change", (event) => {
     if (event.target.matches("[data-pick]")) pick(event.target);
     if (event.target.matches("[name=mode], [name=start_from]")) showStarts();
+    showWhen();
   });
   form.addEventListener("input", (event) => {
     if (event.target.matches("[data-filter]")) filterPicks(event.target);
@@ -142,4 +156,5 @@ if (form) {
   document.querySelector("#check").addEventListener("click", (event) => check(event.currentTarget));
   document.querySelector("[data-focus]")?.focus();
   showStarts();
+  showWhen();
 }
