@@ -1,4 +1,4 @@
-"""RabbitMQ, observed by a tap: a bounded queue of EventHub's own."""
+"""RabbitMQ: exchanges by a tap, stream queues as a log, other queues by consuming them."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -11,6 +11,7 @@ from collectors.rabbitmq.dead_letters import ACCESS, DeadLetters
 from collectors.rabbitmq.depth import DepthProbe
 from collectors.rabbitmq.discovery import discover
 from collectors.rabbitmq.publisher import PUBLISHES_TO, Publisher
+from collectors.rabbitmq.reader import Reader
 from collectors.rabbitmq.tap import Tap, queue_name
 from eventhub.brokers.config import BrokerConfig
 from eventhub.brokers.contract import (
@@ -48,14 +49,36 @@ class RabbitMQ:
                 blind_spot="Messages sent straight to a queue by the default exchange, and those"
                 " that waited in queues before the tap was there.",
             ),
+            Mode(
+                name="log",
+                safety=ReadSafety.HARMLESS,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.NOW, StartFrom.EARLIEST, StartFrom.TIME),
+                effect="Reads stream queues by offset, as any number of readers may. Nothing is"
+                " taken, and no offset is stored on the broker.",
+                blind_spot="What a stream's limits removed before it was read; a gap says so."
+                " Queues that are no streams.",
+            ),
+            Mode(
+                name="consume",
+                safety=ReadSafety.TAKES_MESSAGES,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.EARLIEST,),
+                effect="TAKES messages: it is one more consumer of the queues, and what it takes"
+                " no other consumer gets. What it does not store goes back, and counts as a"
+                " delivery.",
+                blind_spot="What other consumers of the same queues take.",
+            ),
         ),
         settles=True,
         publishes_to=PUBLISHES_TO,
         dead_letters=ACCESS,
     )
 
-    def consumer(self, config: RabbitMQConfig, observation: Observation) -> Consumer:
-        return Consumer(config, observation)
+    def consumer(self, config: RabbitMQConfig, observation: Observation) -> Consumer | Reader:
+        if config.mode == "tap":
+            return Consumer(config, observation)
+        return Reader(config, observation)
 
     def publisher(self, config: RabbitMQConfig) -> Publisher:
         return Publisher(config)
@@ -73,7 +96,9 @@ class RabbitMQ:
         return check_connection(config)
 
     def remove_traces(self, config: RabbitMQConfig, observation: Observation) -> None:
-        """Removes the tap, whoever consumes from it."""
+        """Removes the tap, whoever consumes from it; the other modes leave nothing."""
+        if config.mode != "tap":
+            return
         wire = connect(config, f"removing the tap of {observation.name}")
         try:
             Tap(wire, config, queue_name(observation)).delete()

@@ -108,6 +108,9 @@ class _Run:
     def _permissions(self) -> Iterator[Step]:
         """Everything that observing will do, with a queue that is gone again at once."""
         assert self._wire is not None
+        if self._config.mode != "tap":
+            yield self._queues(self._wire)
+            return
         tap = Tap(self._wire, self._config, f"eventhub.tap.probe.{secrets.token_hex(4)}")
         tap.declare()
         try:
@@ -123,6 +126,20 @@ class _Run:
         else:
             words = f"EventHub may make its queue and bind it to {count} exchange(s)."
         yield self.ok(words)
+
+    def _queues(self, wire: Wire) -> Step:
+        """Whether they are there. Trying to read one would take its messages."""
+        names = self._config.streams if self._config.mode == "log" else self._config.queues
+        channel = wire.open_channel()
+        for name in names:
+            try:
+                wire.call(channel.queue_declare, queue=name, passive=True)
+            except ChannelClosedByBroker as refusal:
+                raise PermanentFailure(
+                    f"The queue {name!r} cannot be seen: {refusal.reply_text}",
+                    way_out="Choose among the queues that are there.",
+                ) from refusal
+        return self.ok(f"{len(names)} queue(s) are there. Whether it may read them shows itself.")
 
     def _read(self, tap: Tap) -> None:
         assert self._wire is not None

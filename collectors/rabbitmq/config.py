@@ -1,13 +1,16 @@
 """What it takes to reach a RabbitMQ, and which exchanges to observe."""
 
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from eventhub.brokers.config import BrokerConfig
 
-__all__ = ["RabbitMQConfig"]
+__all__ = ["EXCHANGE_TYPES", "RabbitMQConfig"]
+
+EXCHANGE_TYPES: Final = ("topic", "fanout", "headers", "direct")
+"""Those that EventHub can bind a queue to."""
 
 
 class RabbitMQConfig(BrokerConfig):
@@ -91,6 +94,10 @@ class RabbitMQConfig(BrokerConfig):
         title="Exchanges",
         description="Names of the topic, direct, fanout or headers exchanges to observe.",
         examples=[["orders", "payments"]],
+        json_schema_extra={
+            "destinations": [f"{kind} exchange" for kind in EXCHANGE_TYPES],
+            "when": {"mode": ["tap"]},
+        },
     )
     routing_keys: list[str] = Field(
         default=[],
@@ -99,11 +106,30 @@ class RabbitMQConfig(BrokerConfig):
         " exchanges. Empty: all of a topic exchange, and of a direct exchange the keys that"
         " other queues are bound with.",
         examples=[["order.*", "payment.#"]],
+        json_schema_extra={"when": {"mode": ["tap"]}},
     )
-    mode: Literal["tap"] = Field(
+    streams: list[str] = Field(
+        default=[],
+        title="Streams",
+        description="Names of the stream queues to read as a log.",
+        examples=[["audit"]],
+        json_schema_extra={"destinations": ["stream queue"], "when": {"mode": ["log"]}},
+    )
+    queues: list[str] = Field(
+        default=[],
+        title="Queues to consume",
+        description="Names of the queues whose messages EventHub takes.",
+        examples=[["orders.invalid"]],
+        json_schema_extra={
+            "destinations": ["classic queue", "quorum queue"],
+            "when": {"mode": ["consume"]},
+        },
+    )
+    mode: Literal["tap", "log", "consume"] = Field(
         default="tap",
         title="Mode",
-        description="tap: a copy of each message goes to a bounded queue of EventHub's own.",
+        description="tap: a copy of each message goes to a bounded queue of EventHub's own. log:"
+        " reads stream queues. consume: TAKES the messages of queues.",
         examples=["tap"],
     )
     tap_max_messages: int = Field(
@@ -114,7 +140,7 @@ class RabbitMQConfig(BrokerConfig):
         description="How many messages may wait for EventHub on the broker. Above that the oldest"
         " are dropped, which the history shows as a gap.",
         examples=[100_000],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
     )
     tap_max_mib: int = Field(
         default=256,
@@ -123,7 +149,7 @@ class RabbitMQConfig(BrokerConfig):
         title="Tap: most MiB",
         description="How much may wait for EventHub on the broker, in MiB of payload.",
         examples=[256],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
     )
     tap_expires_minutes: int = Field(
         default=30,
@@ -132,10 +158,10 @@ class RabbitMQConfig(BrokerConfig):
         title="Tap: expires after",
         description="Minutes without EventHub after which the broker removes the tap by itself.",
         examples=[30],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
     )
 
-    @field_validator("exchanges", "routing_keys")
+    @field_validator("exchanges", "routing_keys", "streams", "queues")
     @classmethod
     def _names(cls, names: list[str]) -> list[str]:
         names = list(dict.fromkeys(name.strip() for name in names if name.strip()))

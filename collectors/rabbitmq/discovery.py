@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from collectors.rabbitmq.config import RabbitMQConfig
+from collectors.rabbitmq.config import EXCHANGE_TYPES, RabbitMQConfig
 from collectors.rabbitmq.management import Binding, Exchange, Management, Queue, Unreadable
 from eventhub.brokers.contract import Destination, Link
 from eventhub.brokers.errors import NotConnected
@@ -12,7 +12,6 @@ from eventhub.brokers.errors import NotConnected
 __all__ = ["dead_letter_queues", "discover"]
 
 _MOST: Final = 1_000
-_OBSERVABLE: Final = ("topic", "fanout", "headers", "direct")
 _WILDCARDS: Final = frozenset("*#")
 
 
@@ -95,7 +94,6 @@ def _queue(queue: Queue, dead_letters: bool) -> Destination:
         queue.name,
         f"{queue.type} queue",
         "dead letters" if dead_letters else "",
-        observable=False,
         dead_letters=dead_letters,
         links=links,
     )
@@ -103,4 +101,4 @@ def _queue(queue: Queue, dead_letters: bool) -> Destination:
 
 def _observable(exchange: Exchange) -> bool:
     """Not the default exchange, to which nothing can be bound."""
-    return bool(exchange.name) and exchange.type in _OBSERVABLE
+    return bool(exchange.name) and exchange.type in EXCHANGE_TYPES

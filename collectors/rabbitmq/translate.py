@@ -15,7 +15,15 @@ from collectors.rabbitmq.tables import Unwritable, read_table, write_table
 from eventhub.brokers.contract import Delivery, Message
 from eventhub.events.headers import Header, HeaderValue
 
-__all__ = ["Content", "Properties", "Unwritable", "delivery", "is_transient", "properties"]
+__all__ = [
+    "EXCHANGE_HEADER",
+    "Content",
+    "Properties",
+    "Unwritable",
+    "delivery",
+    "is_transient",
+    "properties",
+]
 
 
 class Content(NamedTuple):
@@ -27,6 +35,8 @@ class Content(NamedTuple):
     routing_key: bytes
     header: bytes
     body: bytes
+    consumer: bytes = b""
+    """The tag of the consumer that it was delivered to."""
 
 
 _SHORT, _TABLE, _OCTET, _TIME = range(4)
@@ -48,6 +58,8 @@ _KEPT_AS_HEADERS: Final[dict[str, type]] = {
     "app_id": str, "cluster_id": str, "delivery_mode": int,
 }  # fmt: skip
 _PREFIX: Final = "amqp."
+EXCHANGE_HEADER: Final = "amqp.exchange"
+"""Of a message that was read from a queue: the exchange that it was published to."""
 _PERSISTENT: Final = 2
 _HAS_DELIVERY_MODE: Final = next(flag for name, flag, _ in _LAYOUT if name == "delivery_mode")
 
@@ -206,6 +218,8 @@ def _split(headers: Sequence[Header]) -> tuple[list[Header], dict[str, Any]]:
     plain: list[Header] = []
     values: dict[str, Any] = {}
     for name, value in headers:
+        if name == EXCHANGE_HEADER:
+            continue  # where it is published now is the target's to say
         field = name.removeprefix(_PREFIX)
         if field != name and _fits(field, value):
             values[field] = value

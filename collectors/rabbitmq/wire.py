@@ -243,6 +243,7 @@ class Wire(Connection):
             Content(
                 tag, bool(redelivered), method[at + 1 : key],
                 method[key + 1 : key + 1 + method[key]], self._head, body,
+                method[5 : 5 + method[4]],
             )
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """RabbitMQ keeps the broker contract."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,10 +16,21 @@ from pydantic import SecretStr
 
 from collectors.rabbitmq import RabbitMQ, RabbitMQConfig
 from collectors.rabbitmq.consumer import Consumer as RabbitMQConsumer
-from eventhub.brokers.contract import Consumer, Message
+from collectors.rabbitmq.reader import Reader
+from eventhub.brokers.contract import Consumer, Message, StartFrom
+from eventhub.brokers.errors import NotConnected
 from eventhub.events.headers import HeaderValue
 from tests.brokers.rabbitmq.server import RabbitMQServer
-from tests.contracts.broker import BadSetting, BrokerContract, Grave, Rig, until
+from tests.contracts.broker import (
+    BadSetting,
+    BrokerContract,
+    Bystander,
+    Grave,
+    Rig,
+    opened,
+    receive_batch,
+    until,
+)
 from tests.servers.process import free_port
 
 HEADER_VALUES: dict[str, HeaderValue] = {
@@ -37,7 +49,7 @@ HEADER_VALUES: dict[str, HeaderValue] = {
 }
 
 
-class Bystander:
+class QueueBystander:
     """Consumes from a work queue of its own, in a thread, acknowledging each message."""
 
     def __init__(self, server: RabbitMQServer, exchange: str) -> None:
@@ -84,7 +96,7 @@ class RabbitMQRig(Rig):
         self.broker_name = f"RabbitMQ {server.version}"
         self.proxied_port = server.port
         self.installation = uuid4().hex[:8]
-        self.destination = self.target = f"orders.{self.installation}"
+        self.exchange = self.destination = self.target = f"orders.{self.installation}"
         self.missing_target = f"{self.destination}-missing/key"
         self.config = RabbitMQConfig(
             host="127.0.0.1",
@@ -100,7 +112,7 @@ class RabbitMQRig(Rig):
             "watcher's secret",
             tags="management",
             configure=r"^eventhub\.tap\.",
-            write=ours,
+            write=rf"{ours}|^amq\.default$",
             read=ours,
         )
         path = f"/exchanges/%2F/{self.destination}"
@@ -182,7 +194,7 @@ class RabbitMQRig(Rig):
         connection.close()
 
     def abandon(self, consumer: Consumer) -> None:
-        assert isinstance(consumer, RabbitMQConsumer)
+        assert isinstance(consumer, RabbitMQConsumer | Reader)
         assert consumer._wire is not None
         consumer._wire.sever()
         consumer.close()
@@ -193,7 +205,7 @@ class RabbitMQRig(Rig):
 
     @contextmanager
     def bystander(self) -> Iterator[Bystander]:
-        other = Bystander(self.server, self.destination)
+        other = QueueBystander(self.server, self.destination)
         yield other
         other.stop()
 
@@ -202,7 +214,7 @@ class RabbitMQRig(Rig):
         return {queue["name"] for queue in queues if queue["name"].startswith("eventhub.")}
 
     def remove(self) -> None:
-        self.server.api("DELETE", f"/exchanges/%2F/{quote(self.destination)}")
+        self.server.api("DELETE", f"/exchanges/%2F/{quote(self.exchange)}")
         for name in [*self.traces(), *self._queues]:
             self.server.api("DELETE", f"/queues/%2F/{quote(name)}")
 
@@ -218,3 +230,139 @@ class TestRabbitMQ(BrokerContract):
     @pytest.fixture
     def rig(self, rig: RabbitMQRig) -> Rig:
         return rig
+
+
+class StreamRig(RabbitMQRig):
+    """A stream queue, read as a log."""
+
+    def __init__(self, server: RabbitMQServer) -> None:
+        super().__init__(server)
+        stream = f"orders.log.{self.installation}"
+        server.api(
+            "PUT",
+            f"/queues/%2F/{stream}",
+            {"durable": True, "arguments": {"x-queue-type": "stream"}},
+        )
+        self._queues.append(stream)
+        self.destination, self.target = stream, f"/{stream}"
+        self.missing_target = f"/{stream}.missing"
+        self.config = self.config_with(mode="log", streams=[stream], exchanges=[])
+        bad = self.config_with(streams=["orders.none"])
+        self.bad_settings = {"stream": BadSetting(bad, "permissions", "orders.none")}
+        # RabbitMQ keeps a stream's messages as AMQP 1.0, whose headers are simple values.
+        self.header_values = {
+            name: HEADER_VALUES[name] for name in ("yes", "whole", "large", "text", "long text")
+        }
+        # A stream's message has no key but the queue's name.
+        self.carries = RabbitMQRig.carries - {"key"}
+
+    def flood(self, payloads: list[bytes]) -> None:
+        self._send(self.destination, payloads)
+
+    def restart(self) -> None:
+        """A stream has a leader some moments after its node is up."""
+        super().restart()
+
+        def readable() -> bool:
+            try:
+                with opened(self):
+                    return True
+            except NotConnected:
+                return False
+
+        until(readable, "the stream has a leader")
+
+    @contextmanager
+    def bystander(self) -> Iterator[Bystander]:
+        other = StreamBystander(self.server, self.destination)
+        yield other
+        other.stop()
+
+
+class StreamBystander:
+    """Another reader of the stream, from where it is now."""
+
+    def __init__(self, server: RabbitMQServer, stream: str) -> None:
+        self._server, self._stream = server, stream
+        self._got: list[bytes] = []
+        self._connection = pika.BlockingConnection(pika.URLParameters(server.url))
+        self._channel = self._connection.channel()
+        self._channel.basic_qos(prefetch_count=100)
+        arguments = {"x-stream-offset": "next"}
+        self._channel.basic_consume(stream, self._take, arguments=arguments)
+        self._thread = threading.Thread(target=self._channel.start_consuming, daemon=True)
+        self._thread.start()
+
+    def received(self) -> list[bytes]:
+        return list(self._got)
+
+    def facts(self) -> Mapping[str, object]:
+        path = f"/queues/%2F/{self._stream}"
+        found = self._server.api("GET", f"{path}?columns=policy,arguments,state")
+        return dict(found)
+
+    def stop(self) -> None:
+        self._connection.add_callback_threadsafe(self._channel.stop_consuming)
+        self._thread.join(10)
+        self._connection.close()
+
+    def _take(self, channel: Any, method: Any, _: object, body: bytes) -> None:
+        self._got.append(body)
+        channel.basic_ack(method.delivery_tag)
+
+
+class TestRabbitMQStream(BrokerContract):
+    @pytest.fixture
+    def rig(self, rabbitmq: RabbitMQServer) -> Iterator[Rig]:
+        made = StreamRig(rabbitmq)
+        yield made
+        made.remove()
+
+    @pytest.mark.parametrize("start", list(StartFrom))
+    def test_a_history_begins_where_it_was_asked_to(self, rig: Rig, start: StartFrom) -> None:
+        """AMQP's timestamps are whole seconds, and so is the place in a stream by time."""
+        rig.flood([b"old"])
+        old = int(time.time())
+        until(lambda: int(time.time()) > old + 1, "two seconds pass")
+        start_time = int(time.time()) * 1000
+        if start is not StartFrom.NOW:
+            rig.flood([b"new"])
+        with opened(rig, start=start, start_time=start_time) as consumer:
+            if start is StartFrom.NOW:
+                rig.flood([b"new"])
+            got = [each.payload for each in receive_batch(consumer, 1).deliveries]
+        assert got == [b"old" if start is StartFrom.EARLIEST else b"new"]
+
+
+def test_consuming_takes_and_settles(rabbitmq: RabbitMQServer) -> None:
+    rig = RabbitMQRig(rabbitmq)
+    queue = rig.fill(3)
+    rig.config = rig.config_with(mode="consume", queues=[queue], exchanges=[])
+    try:
+        with opened(rig) as consumer:
+            received = receive_batch(consumer, 3)
+            assert {each.destination for each in received.deliveries} == {queue}
+            assert not any(each.redelivered for each in received.deliveries)
+        with opened(rig) as consumer:
+            again = receive_batch(consumer, 3)
+            assert all(each.redelivered for each in again.deliveries), "it was not settled"
+            consumer.settle(again)
+        with opened(rig) as consumer:
+            assert consumer.receive(10, 0.3).deliveries == []
+    finally:
+        rig.remove()
+
+
+def test_a_truncated_stream_is_a_gap(rabbitmq: RabbitMQServer) -> None:
+    """As if 40 messages had gone before the first that is kept."""
+    rig = StreamRig(rabbitmq)
+    rig.flood([b"%d" % n for n in range(3)])
+    missing = {rig.destination: "-40"}
+    try:
+        with opened(rig, checkpoint=missing, last_seen=1_000) as consumer:
+            received = receive_batch(consumer, 3)
+    finally:
+        rig.remove()
+    [gap] = received.gaps
+    assert (gap.missed, gap.destination, gap.started) == (40, rig.destination, 1_000)
+    assert received.checkpoint == {rig.destination: "3"}
