@@ -10,6 +10,7 @@ from collectors.redis_pubsub.dead_letters import ACCESS, DeadLetters
 from collectors.redis_pubsub.depth import DepthProbe
 from collectors.redis_pubsub.discovery import discover
 from collectors.redis_pubsub.publisher import RedisPublisher
+from collectors.redis_pubsub.reader import StreamReader
 from eventhub.brokers.config import BrokerConfig
 from eventhub.brokers.contract import (
     Capabilities,
@@ -47,13 +48,31 @@ class RedisPubSub:
                     " span is shown as a gap."
                 ),
             ),
+            Mode(
+                name="log",
+                safety=ReadSafety.HARMLESS,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.NOW, StartFrom.EARLIEST, StartFrom.TIME),
+                effect=(
+                    "Reads streams with XREAD, as any number of readers may. No group is made and"
+                    " nothing is acknowledged."
+                ),
+                blind_spot=(
+                    "Entries that a limit removed before they were read; from Redis 7 a gap says"
+                    " how many."
+                ),
+            ),
         ),
         settles=False,
-        publishes_to="channel",
+        publishes_to="channel, or one of the source's streams",
         dead_letters=ACCESS,
     )
 
-    def consumer(self, config: RedisPubSubConfig, observation: Observation) -> RedisConsumer:
+    def consumer(
+        self, config: RedisPubSubConfig, observation: Observation
+    ) -> RedisConsumer | StreamReader:
+        if config.mode == "log":
+            return StreamReader(config, observation)
         return RedisConsumer(config, observation)
 
     def publisher(self, config: RedisPubSubConfig) -> RedisPublisher:

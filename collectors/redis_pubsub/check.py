@@ -13,6 +13,8 @@ from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import sign_in, wrap_tls
 from collectors.redis_pubsub.connection import Connection
 from collectors.redis_pubsub.consumer import subscribe
+from collectors.redis_pubsub.refusals import refusal
+from collectors.redis_pubsub.translate import channel_bytes
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step, Verdict
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
@@ -106,11 +108,22 @@ class _Check:
         return f"Signed in as {who}." if self._config.password else f"Served as {who}."
 
     def permissions(self) -> str:
-        """Subscribes for a moment: the only test that cannot be wrong, and it harms nobody."""
+        """Subscribes for a moment, or reads a stream's last entry: the only test that cannot be
+        wrong, and it harms nobody."""
         assert self._connection is not None
+        if self._config.mode == "log":
+            for name in self._config.streams:
+                self._may_read(self._connection, name)
+            return f"May read {len(self._config.streams)} stream(s)."
         limit = _output_buffer_limit(self._connection)
         subscribe(self._connection, self._config)
         return f"May subscribe to all that is configured. {limit}"
+
+    def _may_read(self, connection: Connection, name: str) -> None:
+        try:
+            connection.call("XREVRANGE", channel_bytes(name), "+", "-", "COUNT", "1")
+        except hiredis.ReplyError as error:
+            raise refusal(error, self._config) from error
 
     def close(self) -> None:
         if self._socket is not None:

@@ -60,6 +60,7 @@ class RedisPubSubConfig(BrokerConfig):
             " match is one event."
         ),
         examples=[["orders.*", "payments.*"]],
+        json_schema_extra={"destinations": ["pattern", "channel"], "when": {"mode": ["tap"]}},
         max_length=1_000,
     )
     sharded_channels: list[str] = Field(
@@ -70,15 +71,18 @@ class RedisPubSubConfig(BrokerConfig):
             " Redis 7 or Valkey; in a cluster, all of them on the node given here."
         ),
         examples=[["ticks.eu"]],
-        json_schema_extra={"destinations": ["sharded channel"]},
+        json_schema_extra={"destinations": ["sharded channel"], "when": {"mode": ["tap"]}},
         max_length=1_000,
     )
     streams: list[str] = Field(
         default=[],
-        title="Streams and lists to measure",
-        description="Names of keys whose length, and whose groups' lag, are sampled.",
+        title="Streams",
+        description=(
+            "Names of streams: what the mode log reads, and whose length and groups are measured"
+            " in every mode. Of lists the length is measured."
+        ),
         examples=[["jobs", "audit"]],
-        json_schema_extra={"group": "more"},
+        json_schema_extra={"destinations": ["stream"]},
         max_length=1_000,
     )
     dead_letters: list[str] = Field(
@@ -89,10 +93,10 @@ class RedisPubSubConfig(BrokerConfig):
         json_schema_extra={"group": "more"},
         max_length=1_000,
     )
-    mode: Literal["tap"] = Field(
+    mode: Literal["tap", "log"] = Field(
         default="tap",
         title="Observe by",
-        description="A subscription of our own: every subscriber gets its own copy.",
+        description="tap: a subscription of our own to channels. log: reads streams.",
     )
 
     @field_validator("host", "user", "ca_file", mode="after")
@@ -107,7 +111,10 @@ class RedisPubSubConfig(BrokerConfig):
 
     @model_validator(mode="after")
     def _observes_something(self) -> Self:
-        if not self.patterns and not self.sharded_channels:
+        if self.mode == "log":
+            if not self.streams:
+                raise ValueError("Name at least one stream to read.")
+        elif not self.patterns and not self.sharded_channels:
             raise ValueError("Give at least one channel pattern (* for all) or sharded channel.")
         return self
 

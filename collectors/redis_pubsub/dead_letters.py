@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import hiredis
-import msgspec
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import connect
 from collectors.redis_pubsub.connection import Connection
 from collectors.redis_pubsub.refusals import refusal
-from collectors.redis_pubsub.translate import channel_bytes, channel_text, to_delivery
+from collectors.redis_pubsub.translate import channel_bytes, channel_text, entry_delivery, pairs
 from eventhub.brokers.contract import (
     Confirmed,
     DeadLetter,
@@ -25,7 +24,6 @@ from eventhub.brokers.contract import (
     Unknown,
 )
 from eventhub.brokers.errors import NotConnected, PermanentFailure
-from eventhub.events.headers import Header
 
 __all__ = ["ACCESS", "DeadLetters"]
 
@@ -36,7 +34,6 @@ ACCESS: Final = DeadLetterAccess(
 )
 
 # The first that an entry has is taken.
-_PAYLOAD: Final = (b"payload", b"body", b"data", b"message", b"value")
 _ORIGIN: Final = (b"origin", b"channel", b"destination")
 _REASON: Final = (b"reason", b"error")
 _ATTEMPTS: Final = (b"attempts", b"retries", b"deliveries")
@@ -94,24 +91,15 @@ class DeadLetters:
 
 
 def _letter(queue: str, entry_id: bytes, flat: list[bytes]) -> DeadLetter:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    payload = next((fields.pop(name) for name in _PAYLOAD if name in fields), None)
-    if payload is None:
-        payload = msgspec.json.encode({_shown(name): _shown(text) for name, text in fields.items()})
-    headers: list[Header] = [(channel_text(name), _value(text)) for name, text in fields.items()]
-    stamp, _, _ = entry_id.partition(b"-")
+    fields = pairs(flat)
     attempts = _first(fields, _ATTEMPTS)
+    found = entry_delivery(queue, entry_id, flat)
     return DeadLetter(
-        msgspec.structs.replace(
-            to_delivery(channel_bytes(queue), payload),
-            headers=headers,
-            position=entry_id.decode(),
-            broker_time=int(stamp),
-        ),
+        found,
         origin=_first(fields, _ORIGIN),
         reason=_first(fields, _REASON),
         attempts=int(attempts) if attempts and attempts.isdecimal() else None,
-        died_at=int(stamp),
+        died_at=found.broker_time,
         exception=_first(fields, _EXCEPTION),
         stack_trace=_first(fields, _STACK_TRACE),
     )
@@ -119,14 +107,3 @@ def _letter(queue: str, entry_id: bytes, flat: list[bytes]) -> DeadLetter:
 
 def _first(fields: dict[bytes, bytes], names: tuple[bytes, ...]) -> str | None:
     return next((channel_text(fields[name]) for name in names if fields.get(name)), None)
-
-
-def _shown(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def _value(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw

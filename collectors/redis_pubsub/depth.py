@@ -13,7 +13,7 @@ from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import connect
 from collectors.redis_pubsub.connection import Connection
 from collectors.redis_pubsub.refusals import refusal
-from collectors.redis_pubsub.translate import channel_bytes, channel_text
+from collectors.redis_pubsub.translate import channel_bytes, channel_text, pairs
 from eventhub.brokers.contract import Depth, Depths
 from eventhub.live.frames import CHANNEL
 
@@ -71,7 +71,7 @@ def _key(connection: Connection, name: str, *, dead_letters: bool) -> list[Depth
         return [Depth(name, waiting=connection.call("LLEN", key), dead_letters=dead_letters)]
     if kind != b"stream":
         return [Depth(name, waiting=0, dead_letters=dead_letters)] if kind == b"none" else []
-    groups = [_pairs(flat) for flat in connection.call("XINFO", "GROUPS", key)]
+    groups = [pairs(flat) for flat in connection.call("XINFO", "GROUPS", key)]
     whole = Depth(
         name,
         waiting=connection.call("XLEN", key),
@@ -90,10 +90,6 @@ def _group(name: str, group: dict[bytes, Any]) -> Depth:
         consumers=group[b"consumers"],
         group=channel_text(group[b"name"]),
     )
-
-
-def _pairs(flat: list[Any]) -> dict[bytes, Any]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _age(first: list[Any]) -> int | None:

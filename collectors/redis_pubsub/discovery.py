@@ -82,7 +82,7 @@ def _stream(connection: Connection, name: bytes, dead_letters: bool) -> Destinat
     detail = "dead letters" if dead_letters else f"{len(links)} groups"
     return Destination(
         channel_text(name), "stream", detail,
-        observable=False, dead_letters=dead_letters, links=links,
+        dead_letters=dead_letters, links=links,
     )  # fmt: skip
 
 

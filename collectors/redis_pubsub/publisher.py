@@ -9,9 +9,10 @@ import hiredis
 from collectors.redis_pubsub.config import RedisPubSubConfig
 from collectors.redis_pubsub.connect import connect
 from collectors.redis_pubsub.connection import CALL_SECONDS, Connection
-from collectors.redis_pubsub.translate import channel_bytes
+from collectors.redis_pubsub.translate import PAYLOAD, channel_bytes
 from eventhub.brokers.contract import Confirmed, Message, Outcome, Refused, Unknown
 from eventhub.brokers.errors import NotConnected
+from eventhub.events.headers import header_text
 
 __all__ = ["RedisPublisher"]
 
@@ -20,14 +21,17 @@ _IN_FLIGHT: Final = 500
 
 
 class RedisPublisher:
-    """Publishes the payload; the other fields of a message have no place in Redis Pub/Sub."""
+    """Publishes the payload; the other fields of a message have no place in Redis Pub/Sub.
+
+    An entry of a stream has its payload in the field `payload` and its headers beside it.
+    """
 
     def __init__(self, config: RedisPubSubConfig) -> None:
         self._config = config
         self._connection: Connection | None = None
 
     def publish(self, messages: Sequence[Message], target: str) -> list[Outcome]:
-        """A configured sharded channel gets SPUBLISH, every other channel PUBLISH.
+        """A stream or sharded channel is known by the configuration; all else is a channel.
 
         Raises NotConnected or PermanentFailure when there was no connection to begin with.
         """
@@ -35,8 +39,7 @@ class RedisPublisher:
             channel = channel_bytes(target)
         except UnicodeEncodeError:
             return [Refused("The channel's name cannot be written as bytes.")] * len(messages)
-        sharded = target in self._config.sharded_channels
-        command = "SPUBLISH" if sharded else "PUBLISH"
+        command = self._command(target)
         connection = self._connected()
         outcomes: list[Outcome] = []
         while len(outcomes) < len(messages):
@@ -51,6 +54,11 @@ class RedisPublisher:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _command(self, target: str) -> str:
+        if target in self._config.streams or target in self._config.dead_letters:
+            return "XADD"
+        return "SPUBLISH" if target in self._config.sharded_channels else "PUBLISH"
 
     def _connected(self) -> Connection:
         """A live connection: one that the server has closed meanwhile is made anew."""
@@ -70,7 +78,8 @@ def _publish(
     outcomes: list[Outcome] = []
     try:
         for message in messages:
-            connection.send(command, channel, message.payload)
+            content = _entry(message) if command == "XADD" else (message.payload,)
+            connection.send(command, channel, *content)
         deadline = time.monotonic() + CALL_SECONDS
         while len(outcomes) < len(messages):
             outcomes.append(_outcome(connection.reply(deadline)))
@@ -80,8 +89,17 @@ def _publish(
     return outcomes
 
 
+def _entry(message: Message) -> list[str | bytes]:
+    fields: list[str | bytes] = ["*", PAYLOAD, message.payload]
+    for name, value in message.headers:
+        fields += [channel_bytes(name), value if isinstance(value, bytes) else header_text(value)]
+    return fields
+
+
 def _outcome(reply: object) -> Outcome:
     if isinstance(reply, hiredis.ReplyError):
         return Refused(f"The server refused: {reply}.")
+    if isinstance(reply, bytes):
+        return Confirmed(f"It is entry {reply.decode()}.")
     # A subscriber counts once for each of its patterns that match.
     return Confirmed(f"{reply} subscription{'' if reply == 1 else 's'} received it.")

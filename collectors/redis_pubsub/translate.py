@@ -1,14 +1,23 @@
-"""A Pub/Sub message as a delivery.
+"""A Pub/Sub message, or an entry of a stream, as a delivery.
 
 Redis Pub/Sub carries a channel and bytes, no headers. Producers therefore put what other brokers
 have as properties into the payload, most often a JSON object; its usual top-level fields are
 looked at (`collectors.conventions`).
 """
 
+from typing import Any, Final
+
+import msgspec
+
 from collectors.conventions import NO_ENVELOPE, envelope
 from eventhub.brokers.contract import Delivery
+from eventhub.events.headers import Header
 
-__all__ = ["channel_bytes", "channel_text", "to_delivery"]
+__all__ = ["PAYLOAD", "channel_bytes", "channel_text", "entry_delivery", "pairs", "to_delivery"]
+
+PAYLOAD: Final = b"payload"
+_PAYLOADS: Final = (PAYLOAD, b"body", b"data", b"message", b"value")
+"""Fields in which an entry's payload is looked for."""
 
 
 def to_delivery(channel: bytes, payload: bytes) -> Delivery:
@@ -35,3 +44,35 @@ def channel_text(channel: bytes) -> str:
 def channel_bytes(text: str) -> bytes:
     """The inverse of `channel_text`."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def entry_delivery(stream: str, entry_id: bytes, flat: list[Any]) -> Delivery:
+    """An entry of a stream: its payload is in a field of a usual name, and the other fields are
+    headers; without such a field all of them are the payload, as JSON."""
+    fields: dict[bytes, bytes] = pairs(flat)
+    payload = next((fields.pop(name) for name in _PAYLOADS if name in fields), None)
+    if payload is None:
+        payload = msgspec.json.encode({_shown(name): _shown(text) for name, text in fields.items()})
+    headers: list[Header] = [(channel_text(name), _value(text)) for name, text in fields.items()]
+    return msgspec.structs.replace(
+        to_delivery(channel_bytes(stream), payload),
+        headers=headers,
+        position=entry_id.decode(),
+        broker_time=int(entry_id.partition(b"-")[0]),
+    )
+
+
+def pairs(flat: list[Any]) -> dict[bytes, Any]:
+    """A reply that lists names and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _shown(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _value(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw

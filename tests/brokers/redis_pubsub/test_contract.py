@@ -15,7 +15,15 @@ from collectors.redis_pubsub.config import RedisPubSubConfig
 from eventhub.brokers.contract import Consumer
 from tests.brokers.redis_pubsub import server as servers
 from tests.conftest import require
-from tests.contracts.broker import BadSetting, BrokerContract, Grave, Rig, until
+from tests.contracts.broker import (
+    BadSetting,
+    BrokerContract,
+    Grave,
+    Rig,
+    opened,
+    receive_batch,
+    until,
+)
 from tests.servers.certificates import self_signed
 from tests.servers.process import free_port
 
@@ -192,3 +200,104 @@ class TestRedis(BrokerContract):
         finally:
             standing.close()
             rig.remove()
+
+
+class StreamRig(RedisRig):
+    """A stream, read as a log."""
+
+    carries = frozenset({"headers"})
+    header_values: Mapping[str, Any] = {"text": "Grüße", "bytes": b"\xff\0"}
+    keeps_while_away = True
+
+    def __init__(self, server: servers.RedisServer, tls_port: int | None) -> None:
+        super().__init__(server, None)
+        self._keys.append(self.destination)
+        self.config = self.config.model_copy(
+            update={"mode": "log", "streams": [self.destination], "patterns": []}
+        )
+        closed = self.config.model_copy(update={"port": free_port()})
+        other = f"{self.destination}.text"
+        with server.client() as client:
+            client.set(other, "no stream")
+        self._keys.append(other)
+        wrong = self.config.model_copy(update={"streams": [other]})
+        self.bad_settings = {
+            "port": BadSetting(closed, "connect", "Nothing listens"),
+            "no stream": BadSetting(wrong, "permissions", "WRONGTYPE"),
+        }
+
+    def flood(self, payloads: list[bytes]) -> None:
+        with self.server.client() as client, client.pipeline(transaction=False) as pipeline:
+            for payload in payloads:
+                pipeline.xadd(self.destination, {"payload": payload})
+            pipeline.execute()
+
+    def abandon(self, consumer: Consumer) -> None:
+        consumer.close()
+
+    @contextmanager
+    def bystander(self) -> Iterator["Worker"]:  # type: ignore[override]
+        yield Worker(self.server, self.destination)
+
+    def traces(self) -> set[str]:
+        return {name for name in super().traces() if name not in self._keys}
+
+
+class Worker:
+    """A consumer group of somebody else, that reads and acknowledges when it is asked."""
+
+    def __init__(self, server: servers.RedisServer, stream: str) -> None:
+        self._server, self._stream = server, stream
+        self._got: list[bytes] = []
+        with server.client() as client:
+            client.xgroup_create(stream, "workers", id="$", mkstream=True)
+
+    def received(self) -> list[bytes]:
+        with self._server.client() as client:
+            answer: Any = client.xreadgroup("workers", "w1", {self._stream: ">"}, count=100)
+            for _, entries in answer:
+                self._got += [fields[b"payload"] for _, fields in entries]
+                client.xack(self._stream, "workers", *(entry for entry, _ in entries))
+        return list(self._got)
+
+    def facts(self) -> Mapping[str, object]:
+        with self._server.client() as client:
+            [group] = client.xinfo_groups(self._stream)
+        return {"pending": group["pending"], "consumers": group["consumers"], "groups": 1}
+
+
+class TestRedisStream(BrokerContract):
+    @pytest.fixture
+    def rig(self, server: tuple[servers.RedisServer, int | None]) -> Iterator[Rig]:
+        rig = StreamRig(*server)
+        with rig.server.client() as client:
+            entry: Any = client.xadd(rig.destination, {"payload": "first"})
+            client.xdel(rig.destination, entry)
+        try:
+            yield rig
+        finally:
+            rig.remove()
+
+    def test_what_a_limit_removed_before_it_was_read_is_a_gap(self, rig: StreamRig) -> None:
+        with opened(rig) as consumer:
+            rig.flood([b"1", b"2"])
+            kept = receive_batch(consumer, 2)
+        rig.flood([b"3", b"4", b"5"])
+        with rig.server.client() as client:
+            client.xtrim(rig.destination, maxlen=1, approximate=False)
+        with opened(rig, checkpoint=kept.checkpoint, last_seen=1_000) as consumer:
+            received = receive_batch(consumer, 1)
+        assert [each.payload for each in received.deliveries] == [b"5"]
+        assert [(gap.missed, gap.started) for gap in received.gaps] == [(2, 1_000)]
+
+    def test_a_stream_that_was_made_anew_is_read_from_its_beginning(self, rig: StreamRig) -> None:
+        with opened(rig) as consumer:
+            rig.flood([b"1"])
+            kept = receive_batch(consumer, 1)
+        with rig.server.client() as client:
+            client.delete(rig.destination)
+            client.xadd(rig.destination, {"payload": b"new"}, id="5-1")
+        with opened(rig, checkpoint=kept.checkpoint, last_seen=1_000) as consumer:
+            received = receive_batch(consumer, 1)
+        assert [each.payload for each in received.deliveries] == [b"new"]
+        assert len(received.gaps) == 1
