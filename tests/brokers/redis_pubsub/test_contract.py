@@ -162,7 +162,7 @@ class RedisRig(Rig):
         def left() -> set[str]:
             with self.server.client() as client:
                 names = {entry["name"] for entry in client.client_list()}
-                keys = {key.decode() for key in client.scan_iter()}
+                keys = {key.decode() for key in client.scan_iter()} - set(self._keys)
             return keys | {name for name in names if name.startswith("eventhub")}
 
         with suppress(AssertionError):
@@ -238,9 +238,6 @@ class StreamRig(RedisRig):
     @contextmanager
     def bystander(self) -> Iterator["Worker"]:  # type: ignore[override]
         yield Worker(self.server, self.destination)
-
-    def traces(self) -> set[str]:
-        return {name for name in super().traces() if name not in self._keys}
 
 
 class Worker:
