@@ -15,6 +15,7 @@ __all__ = ["adapter", "kinds"]
 _OURS: Final = {
     "rabbitmq": "collectors.rabbitmq:RabbitMQ",
     "redis_pubsub": "collectors.redis_pubsub:RedisPubSub",
+    "azure_service_bus": "collectors.azure_service_bus:AzureServiceBus",
     "memory": "eventhub.brokers.memory:Memory",
 }
 _HIDDEN: Final = {"memory"}
