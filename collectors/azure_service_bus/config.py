@@ -41,6 +41,7 @@ class AzureServiceBusConfig(BrokerConfig):
             "Endpoint=sb://shop.servicebus.windows.net/;SharedAccessKeyName=eventhub;"
             "SharedAccessKey=…"
         ],
+        json_schema_extra={"when": {"authentication": ["connection string"]}},
     )
     namespace: str = Field(
         default="",
@@ -48,21 +49,36 @@ class AzureServiceBusConfig(BrokerConfig):
         description="Full name of the namespace. Needed unless a connection string names it.",
         examples=["shop.servicebus.windows.net"],
         max_length=253,
+        json_schema_extra={
+            "when": {
+                "authentication": [
+                    "shared access key",
+                    "entra client secret",
+                    "entra managed identity",
+                    "entra default",
+                ]
+            }
+        },
     )
     key_name: str = Field(
         default="",
         title="Key name",
         description="Name of the shared access policy. For 'shared access key' only.",
         examples=["eventhub"],
+        json_schema_extra={"when": {"authentication": ["shared access key"]}},
     )
     key: SecretStr | None = Field(
-        default=None, title="Key", description="Its key. For 'shared access key' only."
+        default=None,
+        title="Key",
+        description="Its key. For 'shared access key' only.",
+        json_schema_extra={"when": {"authentication": ["shared access key"]}},
     )
     tenant_id: str = Field(
         default="",
         title="Tenant id",
         description="Directory (tenant) of the app registration. For 'entra client secret' only.",
         examples=["72f988bf-86f1-41af-91ab-2d7cd011db47"],
+        json_schema_extra={"when": {"authentication": ["entra client secret"]}},
     )
     client_id: str = Field(
         default="",
@@ -72,11 +88,15 @@ class AzureServiceBusConfig(BrokerConfig):
             " of a user-assigned identity, empty for the machine's own."
         ),
         examples=["1f3a9a4e-7d0b-4a55-9d9e-2f4c3b1f7a11"],
+        json_schema_extra={
+            "when": {"authentication": ["entra client secret", "entra managed identity"]}
+        },
     )
     client_secret: SecretStr | None = Field(
         default=None,
         title="Client secret",
         description="Of the app registration. For 'entra client secret' only.",
+        json_schema_extra={"when": {"authentication": ["entra client secret"]}},
     )
     mode: Literal["tap", "browse", "consume"] = Field(
         default="tap",
@@ -92,7 +112,7 @@ class AzureServiceBusConfig(BrokerConfig):
         title="Topics",
         description="Topics to tap.",
         examples=[["orders", "payments"]],
-        json_schema_extra={"destinations": ["topic"]},
+        json_schema_extra={"when": {"mode": ["tap"]}, "destinations": ["topic"]},
         max_length=100,
     )
     entities: list[str] = Field(
@@ -103,7 +123,10 @@ class AzureServiceBusConfig(BrokerConfig):
             " subscriptions. /$DeadLetterQueue behind one of these is its dead-letter queue."
         ),
         examples=[["invoices", "orders/Subscriptions/billing"]],
-        json_schema_extra={"destinations": ["queue", "subscription", "dead-letter queue"]},
+        json_schema_extra={
+            "when": {"mode": ["browse", "consume"]},
+            "destinations": ["queue", "subscription", "dead-letter queue"],
+        },
         max_length=100,
     )
     subscription: str = Field(
@@ -116,7 +139,7 @@ class AzureServiceBusConfig(BrokerConfig):
         ),
         examples=["eventhub"],
         max_length=50,
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     tap_keep_minutes: int = Field(
         default=60,
@@ -129,7 +152,7 @@ class AzureServiceBusConfig(BrokerConfig):
             " the topic, which producers share."
         ),
         examples=[60],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     lock_seconds: int = Field(
         default=60,
@@ -140,7 +163,7 @@ class AzureServiceBusConfig(BrokerConfig):
             "Seconds after which the broker gives out again what a crashed collector had received."
         ),
         examples=[60],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     browse_seconds: float = Field(
         default=2.0,
@@ -149,7 +172,7 @@ class AzureServiceBusConfig(BrokerConfig):
         title="Browse: every",
         description="Seconds between two looks at a queue or subscription.",
         examples=[2.0],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["browse"]}},
     )
     ca_file: str = Field(
         default="",

@@ -46,41 +46,50 @@ class SQSConfig(BrokerConfig):
         )
     )
     access_key_id: str = Field(
-        default="", title="Access key ID", description="Of an IAM user.", examples=["AKIA…"]
+        default="",
+        title="Access key ID",
+        description="Of an IAM user.",
+        examples=["AKIA…"],
+        json_schema_extra={"when": {"authentication": ["access key", "role"]}},
     )
     secret_access_key: SecretStr | None = Field(
-        default=None, title="Secret access key", description="Kept encrypted and never shown."
+        default=None,
+        title="Secret access key",
+        description="Kept encrypted and never shown.",
+        json_schema_extra={"when": {"authentication": ["access key", "role"]}},
     )
     session_token: SecretStr | None = Field(
         default=None,
         title="Session token",
         description="Only with a temporary access key. It expires, and then needs a person.",
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"authentication": ["access key", "role"]}},
     )
     profile: str = Field(
         default="",
         title="Profile",
         description="Name of a profile in ~/.aws of the user that the collectors run as.",
         examples=["eventhub"],
+        json_schema_extra={"when": {"authentication": ["profile", "role"]}},
     )
     role_arn: str = Field(
         default="",
         title="Role ARN",
         description="The role to assume, with the authentications role and web identity.",
         examples=["arn:aws:iam::123456789012:role/eventhub"],
+        json_schema_extra={"when": {"authentication": ["role", "web identity"]}},
     )
     external_id: str = Field(
         default="",
         title="External ID",
         description="If the role's trust policy asks for one.",
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"authentication": ["role"]}},
     )
     web_identity_token_file: str = Field(
         default="",
         title="Web identity token file",
         description="File with a token of an OpenID Connect provider, read again when needed.",
         examples=["/var/run/secrets/eks.amazonaws.com/serviceaccount/token"],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"authentication": ["web identity"]}},
     )
     mode: Literal["tap", "consume"] = Field(
         default="tap",
@@ -93,7 +102,10 @@ class SQSConfig(BrokerConfig):
         title="SNS topics",
         description="ARNs of the topics to which EventHub subscribes its own queue (mode tap).",
         examples=[["arn:aws:sns:eu-west-1:123456789012:orders"]],
-        json_schema_extra={"destinations": ["SNS topic", "SNS FIFO topic"]},
+        json_schema_extra={
+            "when": {"mode": ["tap"]},
+            "destinations": ["SNS topic", "SNS FIFO topic"],
+        },
         max_length=200,
     )
     event_bus: str = Field(
@@ -101,13 +113,14 @@ class SQSConfig(BrokerConfig):
         title="EventBridge bus",
         description="Name or ARN of the bus from which a rule feeds EventHub's queue (mode tap).",
         examples=["default"],
+        json_schema_extra={"when": {"mode": ["tap"]}},
     )
     event_pattern: str = Field(
         default="",
         title="Event pattern",
         description="Only events of the bus that match this JSON. Empty: all.",
         examples=['{"source": ["shop.orders"]}'],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     tap_queue: str = Field(
         default="",
@@ -115,14 +128,14 @@ class SQSConfig(BrokerConfig):
         description="Name or URL of a queue that somebody prepared for EventHub and subscribed."
         " EventHub empties it, and makes no queue, subscription or rule.",
         examples=["orders-for-eventhub"],
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     delivery: Literal["envelope", "raw"] = Field(
         default="envelope",
         title="SNS delivery",
         description="envelope: the message comes with its topic and all attributes. raw: SNS"
         " discards messages with more than ten attributes, and the topic is not told.",
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     tap_retention_minutes: int = Field(
         default=1_440,
@@ -130,14 +143,14 @@ class SQSConfig(BrokerConfig):
         le=20_160,
         title="Tap: keeps messages for",
         description="Minutes that a message waits for EventHub. This bounds the queue.",
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["tap"]}},
     )
     queues: list[str] = Field(
         default=[],
         title="Queues to consume",
         description="Names or URLs of queues that EventHub takes the messages of (mode consume).",
         examples=[["audit"]],
-        json_schema_extra={"destinations": ["queue", "FIFO queue"]},
+        json_schema_extra={"when": {"mode": ["consume"]}, "destinations": ["queue", "FIFO queue"]},
         max_length=50,
     )
     queue_prefix: str = Field(
