@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import pika
 import psycopg
 import redis
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 __all__ = [
-    "Arrivals", "Arrived", "copy_postgres", "copy_sqlite", "publish_redis", "receive_rabbitmq",
-    "receive_redis",
+    "Arrivals", "Arrived", "copy_postgres", "copy_sqlite", "fill_kafka", "publish_redis",
+    "receive_kafka", "receive_rabbitmq", "receive_redis",
 ]  # fmt: skip
 
 BATCH = 1_000
@@ -68,6 +70,41 @@ def receive_rabbitmq(url: str, queue: str, count: int) -> float:
     channel.start_consuming()
     took = time.perf_counter() - began
     connection.close()
+    return count / took
+
+
+def fill_kafka(address: str, topic: str, payload: bytes, count: int) -> None:
+    """Make a topic of four partitions, and put so many records into it."""
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 20})
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("ce_type", b"OrderPlaced"),
+        ("tenant", b"acme"),
+        ("correlation-id", b"c" * 32),
+    ]
+    for number in range(count):
+        while True:
+            try:
+                producer.produce(topic, payload, b"%d" % number, headers=headers)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    assert producer.flush(60) == 0
+
+
+def receive_kafka(address: str, topic: str, count: int) -> float:
+    """Records a second that confluent-kafka hands over, a thousand at a time."""
+    consumer = Consumer(
+        {"bootstrap.servers": address, "group.id": "raw", "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(4)])
+    received = 0
+    began = time.perf_counter()
+    while received < count:
+        received += len(consumer.consume(BATCH, 0.1))
+    took = time.perf_counter() - began
+    consumer.close()
     return count / took
 
 

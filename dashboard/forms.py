@@ -57,6 +57,14 @@ class Field(NamedTuple):
         `json_schema_extra={"when": …}`. Empty: with all. Without scripts it is always shown."""
         return json.dumps(self.hints["when"]) if "when" in self.hints else ""
 
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether it means something with these stored values."""
+        conditions: Any = self.hints.get("when", {})
+        return all(
+            ("on" if values.get(name) is True else values.get(name)) in meant
+            for name, meant in conditions.items()
+        )
+
     @property
     def wide(self) -> bool:
         """Takes the whole width of the form."""

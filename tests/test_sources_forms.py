@@ -106,3 +106,6 @@ def test_a_field_tells_with_which_choices_it_means_something() -> None:
     found = fields(Config)
     assert found["mode"].when == ""
     assert json.loads(found["seconds"].when) == {"mode": ["browse"]}
+    assert found["seconds"].applies({"mode": "browse"})
+    assert not found["seconds"].applies({"mode": "tap"})
+    assert found["mode"].applies({})

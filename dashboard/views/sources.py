@@ -152,6 +152,8 @@ def _facts(source: Source) -> list[tuple[str, str, bool]]:
         return [(name, str(value), True) for name, value in source.config.items()]
     found = []
     for field in fields(adapter.config, source.config, stored=stored).values():
+        if not field.applies(source.config):
+            continue
         if field.kind == "secret":
             kept = "kept encrypted" if field.stored else "none"
             found.append(
