@@ -14,6 +14,7 @@ __all__ = ["adapter", "kinds"]
 # Dotted paths, so that nothing here imports a broker's client library (or `collectors`).
 _OURS: Final = {
     "rabbitmq": "collectors.rabbitmq:RabbitMQ",
+    "kafka": "collectors.kafka:Kafka",
     "sqs": "collectors.sqs:SQS",
     "redis_pubsub": "collectors.redis_pubsub:RedisPubSub",
     "azure_service_bus": "collectors.azure_service_bus:AzureServiceBus",

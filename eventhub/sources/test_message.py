@@ -59,12 +59,25 @@ def publish(source: Source, target: str, payload: str, token: str) -> Outcome:
 
 
 def _target(source: Source) -> str:
-    lists = [value for value in source.config.values() if isinstance(value, list)]
-    for name in (str(each) for each in lists[0]) if lists else ():
+    for name in _observed(source):
         plain = "".join("test" if letter in "*#" else letter for letter in name)
         if not set(plain) & set(_WILDCARDS):
             return plain
     return ""
+
+
+def _observed(source: Source) -> list[str]:
+    """The destinations that the configuration names, whichever of its fields does."""
+    try:
+        fields = source.adapter.config.model_fields
+    except BrokerError:
+        return []
+    names: list[str] = []
+    for name, field in fields.items():
+        hints = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        if "destinations" in hints:
+            names += map(str, source.config.get(name, []))
+    return names
 
 
 def _words(error: Exception) -> str:

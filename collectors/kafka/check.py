@@ -1,0 +1,242 @@
+"""The connection test: one step after the other, each with its own words, within five seconds."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from collectors.kafka.config import KafkaConfig
+from collectors.kafka.connection import Admin, Cluster
+from collectors.kafka.problems import ADVERTISED, NotReachable
+from collectors.kafka.topics import Chosen, describe
+from eventhub.brokers.addresses import check_address
+from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
+from eventhub.brokers.sockets import open_socket
+
+__all__ = ["check_connection"]
+
+SECONDS: Final = 4.5
+_RESERVE: Final = 1.0
+"""Seconds kept for what follows a step, and for the probe that tells why it failed."""
+_SHOWN: Final = 5
+
+
+def check_connection(config: KafkaConfig) -> Iterator[Step]:
+    """Steps as they finish; the first failed one is the last. Never raises."""
+    check = _Check(config)
+    try:
+        for name, act in (
+            ("resolve", check.resolve),
+            ("connect", check.connect),
+            *((("tls", check.tls),) if config.tls else ()),
+            ("authenticate", check.authenticate),
+            ("brokers", check.brokers),
+            ("permissions", check.permissions),
+        ):
+            step = _step(name, act)
+            yield step
+            if step.verdict is Verdict.FAILED:
+                return
+    finally:
+        check.close()
+
+
+class _Told(NamedTuple):
+    """A step that is not quite all right."""
+
+    warning: str
+    way_out: str
+
+
+def _step(name: str, act: Callable[[], str | _Told]) -> Step:
+    started = time.monotonic()
+    verdict, words, way_out = Verdict.OK, "", ""
+    try:
+        told = act()
+        if isinstance(told, _Told):
+            verdict, words, way_out = Verdict.WARNING, told.warning, told.way_out
+        else:
+            words = told
+    except BrokerError as error:
+        verdict, words, way_out = Verdict.FAILED, str(error), error.way_out
+    return Step(name, verdict, words, way_out, round((time.monotonic() - started) * 1000))
+
+
+class _Check:
+    """What one step leaves for the next. Each returns words or raises a BrokerError."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._deadline = time.monotonic() + SECONDS
+        self._hosts: dict[tuple[str, int], list[str]] = {}
+        self._socket: socket.socket | None = None
+        self._host = ""
+        self._found: Cluster | None = None
+        self._not_reachable: NotReachable | None = None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def _left(self) -> float:
+        return max(0.1, self._deadline - _RESERVE - time.monotonic())
+
+    def resolve(self) -> str | _Told:
+        problems: list[NotConnected] = []
+        hosts = self._config.hosts()
+        for number, (host, port) in enumerate(hosts):
+            try:
+                share = self._left() / 2 / (len(hosts) - number)
+                self._hosts[host, port] = check_address(host, port, share)
+            except NotConnected as problem:
+                problems.append(problem)
+        if not self._hosts:
+            raise problems[0]
+        words = "; ".join(
+            f"{host} is {', '.join(ips) if ips != [host] else 'an address'}"
+            for (host, _), ips in self._hosts.items()
+        )
+        if problems:
+            return _Told(f"{words}. {problems[0]}", problems[0].way_out)
+        return f"{words}."
+
+    def connect(self) -> str:
+        """The first of the bootstrap servers that takes a connection."""
+        problem: NotConnected | None = None
+        for number, ((host, port), addresses) in enumerate(self._hosts.items()):
+            share = self._left() / 2 / (len(self._hosts) - number)
+            try:
+                self._socket = open_socket(host, port, addresses, share)
+            except NotConnected as error:
+                problem = problem or error
+            else:
+                self._host = host
+                return f"{host}:{port} accepts connections."
+        assert problem is not None
+        raise problem
+
+    def tls(self) -> str:
+        """By Python's own TLS, which tells apart what librdkafka calls a failed handshake."""
+        assert self._socket is not None
+        self._socket.settimeout(self._left() / 2)
+        try:
+            context = ssl.create_default_context(cafile=self._config.ca_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise PermanentFailure(
+                f"The CA file cannot be read: {error}.",
+                way_out="Give a PEM file on the machine of the collectors.",
+            ) from error
+        try:
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._host)
+        except ssl.SSLCertVerificationError as error:
+            raise PermanentFailure(
+                f"The broker's certificate is not trusted: {error.verify_message}.",
+                way_out="Give the CA file of the authority that signed it, and the name it is for.",
+            ) from error
+        except TimeoutError as error:
+            raise NotConnected("The TLS handshake got no answer.") from error
+        except OSError as error:
+            raise PermanentFailure(
+                "The TLS handshake failed; this port may speak Kafka without TLS.",
+                way_out="Turn TLS off, or give the port of a listener with TLS.",
+            ) from error
+        return f"{self._socket.version()}, and the certificate is trusted."
+
+    def authenticate(self) -> str:
+        try:
+            self._admin = Admin(self._config, "eventhub-check")
+            self._found = self._admin.cluster(self._left())
+        except NotReachable as error:
+            self._not_reachable = error
+            return "The bootstrap server answers."
+        except NotConnected as error:
+            if self._speaks_tls():
+                raise PermanentFailure(
+                    "This port speaks TLS, and the source does not.",
+                    way_out="Turn TLS on, or give the port of a listener without TLS.",
+                ) from error
+            raise
+        who = self._config.user or self._config.client_id
+        served = f"Signed in as {who}." if who else "Served."
+        return f"{served} The cluster has {_count(len(self._found.brokers), 'broker')}."
+
+    def brokers(self) -> str | _Told:
+        """Whether the addresses that the brokers advertise can be used from here."""
+        if self._not_reachable is not None:
+            raise self._not_reachable
+        assert self._found is not None
+        brokers = sorted(self._found.brokers)[:_SHOWN]
+        problems = []
+        for number, broker in enumerate(brokers):
+            seconds = max(0.1, (self._left() - 0.5) / (len(brokers) - number))
+            try:
+                addresses = check_address(broker.host, broker.port, seconds)
+                open_socket(broker.host, broker.port, addresses, seconds).close()
+            except BrokerError as problem:
+                words = f"Broker {broker.id} tells clients to come to {broker.host}:{broker.port}."
+                problems.append(f"{words} {problem}")
+        if len(problems) == len(brokers):
+            raise PermanentFailure(problems[0], way_out=ADVERTISED)
+        if problems:
+            return _Told(problems[0], ADVERTISED)
+        return f"{_count(len(brokers), 'advertised address', 'es')} can be reached."
+
+    def permissions(self) -> str | _Told:
+        assert self._found is not None
+        chosen = Chosen(self._config.topics)
+        names = chosen.among([*chosen.names, *self._found.topics])
+        topics, hidden = describe(self._admin, names, operations=True, seconds=self._left())
+        forbidden = [*hidden, *(topic.name for topic in topics.values() if not topic.readable)]
+        if forbidden:
+            raise PermanentFailure(
+                f"The user may not read {_some(forbidden)}.",
+                way_out=self._grant(forbidden[0]),
+            )
+        missing = sorted(set(names) - set(topics))
+        if missing and not topics:
+            raise PermanentFailure(
+                f"There is no topic {_some(missing)}.",
+                way_out="Check the spelling, or create it: EventHub creates no topics.",
+            )
+        if not self._config.topics:
+            return "The cluster can be read; no topic is chosen yet."
+        if missing or not topics:
+            return _Told(
+                f"There is no topic {_some(missing or chosen.patterns)} yet.",
+                "It is observed from its beginning once it is there.",
+            )
+        return f"May read {_count(len(topics), 'topic')}."
+
+    def _grant(self, topic: str) -> str:
+        return (
+            f"kafka-acls.sh --bootstrap-server {self._config.bootstrap_servers[0]} --add"
+            f" --allow-principal User:{self._config.user or 'NAME'}"
+            f" --operation Read --operation Describe --topic {topic}"
+        )
+
+    def _speaks_tls(self) -> bool:
+        if self._config.tls:
+            return False
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        (host, port), addresses = next(iter(self._hosts.items()))
+        with suppress(BrokerError, OSError):
+            seconds = max(0.3, self._deadline - time.monotonic() - 0.2)
+            sock = open_socket(host, port, addresses, seconds)
+            sock.settimeout(seconds)
+            context.wrap_socket(sock, server_hostname=host).close()
+            return True
+        return False
+
+
+def _count(number: int, thing: str, plural: str = "s") -> str:
+    return f"{number} {thing}{'' if number == 1 else plural}"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
