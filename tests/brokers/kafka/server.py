@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.brokers.kafka.certificates import Certificates, make_certificates
+from tests.servers.installed import installed
 from tests.servers.process import Process, free_port
 
 __all__ = ["PASSWORD", "USER", "Broker", "KafkaServer", "missing", "running"]
@@ -25,14 +26,9 @@ USER: Final = "watcher"
 PASSWORD: Final = "watcher's secret"
 _VARIABLE: Final = "EVENTHUB_TEST_KAFKA"
 _VERSION: Final = "4.0.2"
+_JARS: Final = installed(f"kafka-{_VERSION}")
 _CLUSTER: Final = "4L6g3nShT-eMCtK--X86sw"
 _SASL: Final = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
-
-
-def _jars() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    brokers = Path(os.environ.get("EVENTHUB_BROKERS_DIR") or cache / "eventhub" / "brokers")
-    return brokers / f"kafka-{_VERSION}"
 
 
 def missing() -> str | None:
@@ -41,7 +37,7 @@ def missing() -> str | None:
         return None
     if shutil.which("java") is None:
         return "java was not found (bin/install-brokers kafka installs it)"
-    if not _jars().is_dir():
+    if not _JARS.is_dir():
         return f"Apache Kafka {_VERSION} was not found (bin/install-brokers kafka fetches it)"
     return None
 
@@ -77,7 +73,7 @@ class KafkaServer(Broker):
         self.title = f"Apache Kafka {_VERSION}"
         self._properties = folder / "server.properties"
         self._properties.write_text(self._settings())
-        java = ["java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", f"{_jars()}/*"]
+        java = ["java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", f"{_JARS}/*"]
         self._format = Process(
             [
                 *java, "kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER,

@@ -22,11 +22,13 @@ import botocore.session
 from botocore.config import Config
 
 from tests.servers.certificates import Certificate
+from tests.servers.installed import installed
 from tests.servers.process import Process, free_port, port_answers
 
 __all__ = ["Cloud", "client", "missing", "running"]
 
 _ELASTICMQ = "elasticmq-1.7.1"
+_JARS = installed(_ELASTICMQ)
 _CONF = """\
 include classpath("application.conf")
 node-address {{ protocol = http, host = 127.0.0.1, port = {port}, context-path = "" }}
@@ -94,7 +96,7 @@ def missing(name: str = "elasticmq") -> str | None:
         return None if find_spec("moto") else "moto was not found (pip install 'moto[server]')"
     if os.environ.get("EVENTHUB_TEST_SQS"):
         return None
-    if shutil.which("java") is None or not list(_jars().glob("elasticmq-server*.jar")):
+    if shutil.which("java") is None or not list(_JARS.glob("elasticmq-server*.jar")):
         return f"{_ELASTICMQ} or java was not found (bin/install-brokers sqs installs them)"
     return None
 
@@ -128,7 +130,7 @@ def _elasticmq(folder: Path) -> Cloud:
     conf.write_text(_CONF.format(port=port))
     command = [
         "java", "-Xmx256m", "-XX:TieredStopAtLevel=1", f"-Dconfig.file={conf}",
-        f"-Djava.io.tmpdir={folder}", "-cp", f"{_jars()}/*", "org.elasticmq.server.Main",
+        f"-Djava.io.tmpdir={folder}", "-cp", f"{_JARS}/*", "org.elasticmq.server.Main",
     ]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     process = Process(command, log=folder / "log", ready=lambda: _serves(url), cwd=folder)
@@ -160,9 +162,3 @@ def _serves(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _jars() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    default = cache / "eventhub" / "brokers"
-    return Path(os.environ.get("EVENTHUB_BROKERS_DIR") or default) / _ELASTICMQ
