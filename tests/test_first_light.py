@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.brokers.kafka import server as kafka
 from tests.conftest import require
 from tests.installation import Installation
 from tests.servers.process import Process, free_port, port_answers, wait_until
@@ -134,3 +135,28 @@ def test_amqp_publish_is_seen_within_a_second(
     send("orders.odd", ODD_BYTES)()
     wait_until(lambda: stored(installation, ODD_BYTES), seconds=10, what="the same bytes")
     rabbitmq.api("DELETE", "/exchanges/%2F/first-light")
+
+
+def test_kcat_is_seen_within_a_second(installation: Installation, live: "Page") -> None:
+    require("Apache Kafka", kafka.missing())
+    with kafka.running() as server:
+        produce = [command("kcat"), "-P", "-b", server.address, "-K", ":", "-H", "tenant=acme"]
+
+        def send(topic: str, payload: bytes) -> Callable[[], object]:
+            return lambda: subprocess.run(
+                [*produce, "-t", topic], input=b"order-1:" + payload, check=True
+            )
+
+        # The first record makes the topic, which Kafka does at a producer's wish.
+        send("orders.placed", b"first")()
+        source = installation.add_source(
+            "orders", "kafka", bootstrap_servers=[server.address], topics=["orders.*"]
+        )
+        up(installation, source)
+        assert seconds_until_shown(live, "4711", send("orders.placed", b"4711")) < SECOND
+        send("orders.placed", ODD_BYTES)()
+        wait_until(lambda: stored(installation, ODD_BYTES), seconds=10, what="the same bytes")
+        [(key, headers)] = installation.rows(
+            "SELECT key, headers FROM events WHERE payload = CAST('4711' AS BLOB)"
+        )
+        assert (key, bytes(headers)) == ("order-1", b'[["tenant","acme"]]')
