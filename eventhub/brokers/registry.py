@@ -16,6 +16,7 @@ _OURS: Final = {
     "rabbitmq": "collectors.rabbitmq:RabbitMQ",
     "kafka": "collectors.kafka:Kafka",
     "sqs": "collectors.sqs:SQS",
+    "activemq": "collectors.activemq:ActiveMQ",
     "redis_pubsub": "collectors.redis_pubsub:RedisPubSub",
     "azure_service_bus": "collectors.azure_service_bus:AzureServiceBus",
     "memory": "eventhub.brokers.memory:Memory",
