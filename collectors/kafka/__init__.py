@@ -38,8 +38,9 @@ class Kafka:
                 safety=ReadSafety.HARMLESS,
                 completeness=Completeness.COMPLETE,
                 starts=(StartFrom.NOW, StartFrom.EARLIEST, StartFrom.TIME),
-                effect="Reads the log as one more client. It joins no consumer group, commits no"
-                " offset and creates no topic; producers and consumers notice nothing.",
+                effect="Reads the log as one more client, and costs the brokers what one more"
+                " reader does. It joins no consumer group and commits no offset. Where no consumer"
+                " group ever was, Kafka makes its own topic __consumer_offsets.",
                 blind_spot="Records that compaction or retention removed before they were read (a"
                 " gap says so for retention), and those of aborted transactions.",
             ),
@@ -70,4 +71,4 @@ class Kafka:
         return check_connection(config)
 
     def remove_traces(self, config: KafkaConfig, observation: Observation) -> None:
-        """There are none: no group, no offsets, no topic."""
+        """There are none of ours. `__consumer_offsets` is Kafka's, and all groups share it."""

@@ -41,8 +41,14 @@ class Assignment:
         self._first = True
         self.look_due = 0.0
         """Of the monotonic clock."""
-        self.last_sign = observation.last_seen or _now()
-        """When nothing was missed yet, ms: a gap begins there."""
+        self._opened = observation.last_seen or _now()
+        self._signs: dict[Partition, int] = {}
+        """When a partition last told something, ms: what it lost came later."""
+
+    def reached(self, partition: Partition, offset: int) -> None:
+        """All before `offset` was received."""
+        self._progress.move(partition, offset)
+        self._signs[partition] = _now()
 
     def take_gaps(self) -> list[Gap]:
         gaps, self._gaps = self._gaps, []
@@ -72,10 +78,10 @@ class Assignment:
         earliest, wanted = kept[partition], self._progress.offset(partition) or 0
         if earliest > wanted:
             lost = earliest - wanted
-            self._gap(partition[0], "The log was cut before it was read (its retention).", lost)
+            self._gap(partition, "The log was cut before it was read (its retention).", lost)
         else:
             reason = "The log ends before the place that was reached: it was cut."
-            self._gap(partition[0], reason)
+            self._gap(partition, reason)
         self._progress.move(partition, earliest)
         # A seek is an erroneous state after this error; a new assignment is not.
         self._client.incremental_unassign([TopicPartition(*partition)])
@@ -111,7 +117,7 @@ class Assignment:
 
     def _replace(self, topic: Topic) -> None:
         self._let_go({each for each in self._reading if each[0] == topic.name})
-        self._gap(topic.name, "The topic was deleted and made again.")
+        self._gap((topic.name, 0), "The topic was deleted and made again.")
         self._progress.begin(topic)
 
     def _let_go(self, partitions: set[Partition]) -> None:
@@ -119,8 +125,9 @@ class Assignment:
             self._client.incremental_unassign([TopicPartition(*each) for each in partitions])
             self._reading -= partitions
 
-    def _gap(self, topic: str, reason: str, missed: int | None = None) -> None:
-        self._gaps.append(Gap(reason, self.last_sign, _now(), missed, topic))
+    def _gap(self, partition: Partition, reason: str, missed: int | None = None) -> None:
+        started = self._signs.get(partition, self._opened)
+        self._gaps.append(Gap(reason, started, _now(), missed, partition[0]))
 
     def _start(self) -> tuple[StartFrom, int | None]:
         observation = self._observation
