@@ -25,8 +25,9 @@ _QUEUE_PREFETCH: Final = 500
 """Fewer: what lies here is kept from the other consumers of the queue."""
 _BATCH_BYTES: Final = 64 * 1024 * 1024
 _OFFSET: Final = "x-stream-offset"
-_AWAY: Final = "down or inaccessible"
-"""Of a queue whose node, or a stream whose leader, is still coming up: NOT_FOUND by its code."""
+_AWAY: Final = ("down or inaccessible", "does not have a replica on the local node")
+"""Of a queue whose node, or a stream whose leader, is still coming up: NOT_FOUND or
+PRECONDITION_FAILED by their codes."""
 
 
 class Reader:
@@ -100,7 +101,7 @@ class Reader:
                 arguments=arguments,
             )
         except ChannelClosedByBroker as refusal:
-            if _AWAY in refusal.reply_text:
+            if any(words in refusal.reply_text for words in _AWAY):
                 raise NotConnected(f"{name} is not there yet: {refusal.reply_text}") from refusal
             raise PermanentFailure(
                 f"RabbitMQ does not let {self._config.user!r} read {name!r}: {refusal.reply_text}",
