@@ -170,7 +170,7 @@ def test_exchanges_found_on_a_rabbitmq_can_be_picked(page: Page, rabbitmq: Any) 
     fill(page, **{"Management URL": rabbitmq.management_url})
     run_check(page)
     expect(page.locator("#steps .st.bad")).to_have_count(0)
-    page.get_by_role("searchbox").fill("shop")
+    page.get_by_role("searchbox", name="found for Exchanges").fill("shop")
     page.get_by_role("checkbox", name="shop.orders").check()
     expect(page.locator("[name=exchanges]")).to_have_value("shop.orders")
 

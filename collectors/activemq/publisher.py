@@ -5,8 +5,8 @@ from typing import Final
 
 from collectors.activemq.amqp_publisher import AmqpPublisher
 from collectors.activemq.config import ActiveMQConfig
-from collectors.activemq.mqtt_feed import MqttPublisher
-from collectors.activemq.stomp_feed import StompPublisher
+from collectors.activemq.mqtt_publisher import MqttPublisher
+from collectors.activemq.stomp_publisher import StompPublisher
 from eventhub.brokers.contract import Publisher
 
 __all__ = ["publisher"]

@@ -1,7 +1,8 @@
 """AMQP 1.0 values out of their bytes (OASIS AMQP 1.0, part 1: types).
 
-Proton's own Message was tried: it takes 43 µs to read a message of 800 bytes with three
-properties, where this takes 9, and it forgets what a value's type on the wire was.
+Proton's own Message was tried: in one run it took 24 µs to read a message of 800 bytes with three
+properties, where a whole delivery by this took 14, and it makes its body a view into freed memory
+once the message is gone.
 
 What Python's types say by themselves is written as null, boolean, long, double, string, binary,
 timestamp, list and map. A value that came as another type keeps the name of that type beside it

@@ -32,6 +32,7 @@ from tests.servers.process import Process, free_port, port_answers
 
 __all__ = [
     "ADMIN",
+    "LEAST",
     "WATCHER",
     "WATCHER_PASSWORD",
     "ActiveMQServer",
@@ -47,7 +48,10 @@ ADMIN: Final = "admin"
 """User and password of somebody who may do everything."""
 WATCHER: Final = "watcher"
 WATCHER_PASSWORD: Final = "watcher's secret"
-"""Of a user who may do what the adapter's README asks for, and may not read `secret.>`."""
+"""Of a user who may read and write what tests use, and may not read `secret.>`."""
+LEAST: Final = "eventhub"
+"""User, password and role of one who may do what the adapter's README asks for, and no more, on
+`least.>` instead of `orders.>`."""
 _STORE_PASSWORD: Final = "changeit"
 _HEAP: Final = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
@@ -162,7 +166,7 @@ def _classic(server: ActiveMQServer, folder: Path) -> Process:
             text = text.replace(f"@{key}@", str(value))
         (folder / name).write_text(text)
     (folder / "jetty-realm.properties").write_text(
-        f"{ADMIN}: {ADMIN}, admin\n{WATCHER}: {WATCHER_PASSWORD}, user\n"
+        f"{ADMIN}: {ADMIN}, admin\n{WATCHER}: {WATCHER_PASSWORD}, user\n{LEAST}: {LEAST}, user\n"
     )
     (folder / "log4j2.properties").write_text(_LOG4J)
     command = [
@@ -193,17 +197,17 @@ def _artemis(server: ActiveMQServer, folder: Path) -> Process:
     etc = instance / "etc"
     (etc / "broker.xml").write_text(text)
     with (etc / "artemis-users.properties").open("a") as users:
-        users.write(f"\n{WATCHER} = {WATCHER_PASSWORD}\n")
+        users.write(f"\n{WATCHER} = {WATCHER_PASSWORD}\n{LEAST} = {LEAST}\n")
     with (etc / "artemis-roles.properties").open("a") as roles:
-        roles.write(f"\nwatchers = {WATCHER}\n")
+        roles.write(f"\nwatchers = {WATCHER}\n{LEAST} = {LEAST}\n")
     profile = etc / "artemis.profile"
     profile.write_text(
-        profile.read_text().replace("HAWTIO_ROLES='amq'", "HAWTIO_ROLES='amq,watchers'")
+        profile.read_text().replace("HAWTIO_ROLES='amq'", f"HAWTIO_ROLES='amq,watchers,{LEAST}'")
     )
     management = (etc / "management.xml").read_text()
     for verb in ("list*", "get*", "is*"):
         management = management.replace(
-            f'method="{verb}" roles="amq"', f'method="{verb}" roles="amq,watchers"'
+            f'method="{verb}" roles="amq"', f'method="{verb}" roles="amq,watchers,{LEAST}"'
         )
     (etc / "management.xml").write_text(management)
     options = [

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from collectors.activemq import ActiveMQ, ActiveMQConfig
-from eventhub.brokers.contract import Confirmed, Message, Verdict
-from tests.brokers.activemq.rig import ActiveMQRig
-from tests.brokers.activemq.server import ActiveMQServer
-from tests.contracts.broker import collect, observation
+from eventhub.brokers.contract import Confirmed, Message, Refused, Verdict
+from tests.brokers.activemq.others import flood, message
+from tests.brokers.activemq.rig import ActiveMQRig, create
+from tests.brokers.activemq.server import LEAST, ActiveMQServer
+from tests.contracts.broker import collect, observation, publishing
 
 
 @pytest.fixture
@@ -55,6 +56,28 @@ def test_with_a_client_certificate_and_a_password(rig: ActiveMQRig) -> None:
         "client_key_file": str(certificate.key),
     }
     observes(secured(rig, **files), rig)
+
+
+def test_the_least_permissions_of_the_readme_are_enough(rig: ActiveMQRig) -> None:
+    if not rig.server.ours:
+        pytest.skip("the users of a server that was given are not known")
+    topic, grave = f"least.{rig.installation}", "DLQ.least" if rig.classic else "DLQ"
+    config = rig.config_with(user=LEAST, password=LEAST, destinations=[topic])
+    assert [step.verdict for step in ActiveMQ().check_connection(config)] == [Verdict.OK] * 5
+    consumer = ActiveMQ().consumer(config, observation())
+    consumer.open()
+    flood(rig.server, f"topic://{topic}", [message(b"1")])
+    assert [each.payload for each in collect(consumer, 1)] == [b"1"]
+    consumer.close()
+    if rig.classic:
+        create(rig.server, grave, topic=False)
+    letters = ActiveMQ().dead_letters(config)
+    letters.peek(grave, 1)
+    letters.claim(grave, 0, 0.0)
+    letters.close()
+    with publishing(rig, config) as publisher:
+        [outcome] = publisher.publish([Message(b"2")], f"topic://{topic}")
+    assert isinstance(outcome, Refused), "it may not write"
 
 
 def test_a_certificate_for_another_name_is_refused(rig: ActiveMQRig) -> None:

@@ -57,8 +57,8 @@ class ConsumeRig(ActiveMQRig):
         self.bad_settings = {
             name: bad._replace(config=bad.config.model_copy(update={"mode": "consume"}))
             for name, bad in self.bad_settings.items()
-            # The step before a mode matters, and slow: tested by the tap.
-            if name != "TLS on a plain port"
+            # The other steps come before a mode matters: tested by the tap.
+            if bad.step == "permissions" or name == "password"
         }
 
     def _own(self, who: str) -> str:
@@ -95,6 +95,9 @@ class TestConsume(BrokerContract):
             yield rig
         finally:
             rig.remove()
+
+    def test_a_connection_test_through_a_frozen_network_ends(self, rig: Rig) -> None:
+        pytest.skip("tested by the tap: a frozen network is found before a mode matters")
 
     def test_looking_changes_nothing_for_others(self, rig: Rig) -> None:
         """As in the contract, but for what our own queue has kept since before we looked."""
