@@ -229,7 +229,7 @@ class _Collection:
         self.writer = open_writer()
         self.announcer = Announcer(settings.REDIS_URL, 1)
         self.pipeline = Pipeline(
-            Settings(1, 1 << 20, found.capabilities.settles),
+            Settings(1, 1 << 20, found.capabilities.mode(config.get("mode")).settles),
             self.writer,
             self.announcer,
             Resume(),
@@ -239,6 +239,7 @@ class _Collection:
         )
 
     def close(self) -> None:
+        self.pipeline.leave()
         self.consumer.close()
         self.announcer.close()
         self.writer.close()

@@ -71,7 +71,7 @@ class Collector:
             Settings(
                 source.pk,
                 source.payload_limit,
-                source.adapter.capabilities.settles,
+                source.mode.settles,
                 tuple(source.type_path.split(".")) if source.type_path else (),
             ),
             writer,
@@ -108,11 +108,12 @@ class Collector:
             consumer.open()
             pipeline.reconnected()
             self._reporter.tell(State.UP)
-            while not self._stop.is_set():
+            while pipeline.holds or not self._stop.is_set():
                 received = pipeline.step(consumer)
                 self._attempts = 0
                 self._reporter.beat(pipeline.stored_within, received)
         finally:
+            pipeline.leave()
             consumer.close()
 
     def _on_store_away(self, reason: str) -> None:

@@ -6,15 +6,18 @@ Conventions of JSON payloads: CloudEvents' structured mode and the common plain 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
 from eventhub.events.headers import HeaderValue
 
-__all__ = ["NO_ENVELOPE", "Envelope", "envelope", "header_correlation", "header_type"]
+__all__ = [
+    "NO_ENVELOPE", "Envelope", "Known", "envelope", "header_correlation", "header_type", "known",
+]  # fmt: skip
 
 LARGEST_LOOKED_INTO: Final = 64 * 1024
 """Bytes of payload above which its fields are not looked for."""
@@ -28,6 +31,7 @@ _CORRELATION_HEADERS: Final = (
     "correlation-id", "correlation_id", "correlationId", "CorrelationId", "X-Correlation-ID",
     "x-correlation-id", "kafka_correlationId", "NServiceBus.CorrelationId", "ce_correlationid",
 )  # fmt: skip
+_TRACE: Final = "traceparent"
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -62,11 +66,31 @@ class _Fields(msgspec.Struct, gc=False):
 
 
 _decode: Final = msgspec.json.Decoder(_Fields).decode
+_NO_FIELDS: Final = _Fields()
 
 
-def header_type(headers: Mapping[str, HeaderValue]) -> str | None:
+class Known(NamedTuple):
+    """Of some header names, those that a convention knows: what was made for it comes first."""
+
+    type: tuple[str, ...]
+    correlation: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def known(names: tuple[str, ...]) -> Known:
+    """The messages of a destination have mostly the same names: looking for those alone took
+    1.1 µs where looking for all took 2.4."""
+    return Known(
+        tuple(name for name in _TYPE_HEADERS if name in names),
+        tuple(name for name in (*_CORRELATION_HEADERS, _TRACE) if name in names),
+    )
+
+
+def header_type(
+    headers: Mapping[str, HeaderValue], names: Iterable[str] = _TYPE_HEADERS
+) -> str | None:
     """The type of a message by its headers; texts and UTF-8 bytes are looked at."""
-    for name in _TYPE_HEADERS:
+    for name in names:
         value = _text(headers.get(name))
         if value:
             if name == "NServiceBus.EnclosedMessageTypes":
@@ -75,14 +99,18 @@ def header_type(headers: Mapping[str, HeaderValue]) -> str | None:
     return None
 
 
-def header_correlation(headers: Mapping[str, HeaderValue]) -> str | None:
+def header_correlation(
+    headers: Mapping[str, HeaderValue], names: Iterable[str] = (*_CORRELATION_HEADERS, _TRACE)
+) -> str | None:
     """The correlation id by its usual headers, else the trace-id of a `traceparent`."""
-    for name in _CORRELATION_HEADERS:
-        if value := _text(headers.get(name)):
-            return value
-    trace = _text(headers.get("traceparent"))
-    found = _TRACEPARENT.match(trace) if trace else None
-    return found[1] if found else None
+    for name in names:
+        value = _text(headers.get(name))
+        if name != _TRACE:
+            if value:
+                return value
+        elif value and (found := _TRACEPARENT.match(value)):
+            return found[1]
+    return None
 
 
 def envelope(payload: bytes) -> Envelope:
@@ -92,6 +120,8 @@ def envelope(payload: bytes) -> Envelope:
     try:
         fields = _decode(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return NO_ENVELOPE
+    if fields == _NO_FIELDS:
         return NO_ENVELOPE
     return Envelope(
         _first(fields.type, fields.event, fields.event_type, fields.eventType),

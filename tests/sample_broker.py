@@ -97,7 +97,6 @@ class Sample:
                 blind_spot="What was truncated.",
             ),
         ),
-        settles=False,
         publishes_to="topic",
     )
 

@@ -1,6 +1,5 @@
 """The order of the pipeline: commit, then settle, then announce, whatever fails in between."""
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,103 +7,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from eventhub.brokers.contract import Consumer, Delivery, Gap, Message, Observation, Received
+from eventhub.brokers.contract import Consumer, Delivery, Message, Received
 from eventhub.brokers.errors import NotConnected
-from eventhub.brokers.memory import Memory, MemoryBroker, MemoryConfig
-from eventhub.events.event import Event, Flag
+from eventhub.events.event import Flag
 from eventhub.ingestion.normalise import to_event
-from eventhub.ingestion.pipeline import Pipeline, Settings, Stopped
-from eventhub.store.contract import Batch, StoreUnavailable, Written
-from eventhub.store.relational.reader import RelationalReader
-from eventhub.store.relational.sqlite.database import SqliteDatabase
-from eventhub.store.relational.sqlite.writer import SqliteWriter
+from eventhub.ingestion.pipeline import Stopped
+from tests.pipelines import SOURCE, Setting
 from tests.stores import events_database
-
-SOURCE = 7
-
-
-class Store(SqliteWriter):
-    """The real one, which can be made to be away."""
-
-    def __init__(self, alias: str) -> None:
-        super().__init__(alias)
-        self.fails = 0
-        self.commits_unheard = 0
-
-    def write(self, batch: Batch) -> Written:
-        if self.fails:
-            self.fails -= 1
-            raise StoreUnavailable("the disk is full")
-        written = super().write(batch)
-        if self.commits_unheard:
-            self.commits_unheard -= 1
-            raise StoreUnavailable("the connection was lost during the commit")
-        return written
-
-
-class Announced:
-    """What pages would be told."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def announce(self, events: list[Event], gaps: list[Gap]) -> None:
-        self.events += events
-
-    def flush_if_due(self) -> None: ...
-
-
-class Setting:
-    """A broker, a store and the pipeline between them, which can crash and begin again."""
-
-    def __init__(self, alias: str, *, positions: bool) -> None:
-        self.config = MemoryConfig(broker=secrets.token_hex(4), positions=positions)
-        self.broker: MemoryBroker = Memory.named(self.config.broker)
-        self.broker.create("orders")
-        self.store = Store(alias)
-        self.reader = RelationalReader(SqliteDatabase(alias))
-        self.announced = Announced()
-        self.said: list[str] = []
-        self.stopping = False
-        self.on_wait: Callable[[], object] = lambda: None
-        self.start()
-
-    def start(self, limit: int = 1000) -> None:
-        """As a collector's process does when it begins."""
-        self.pipeline = Pipeline(
-            Settings(SOURCE, limit, settles=True),
-            self.store,
-            self.announced,
-            self.store.resume(SOURCE),
-            stopping=lambda: self.stopping,
-            wait=lambda seconds: self.on_wait(),
-            on_store_away=self.said.append,
-        )
-        self.connect()
-
-    def connect(self) -> None:
-        observation = Observation(
-            SOURCE,
-            "shop",
-            "test",
-            checkpoint=self.pipeline.checkpoint,
-            last_seen=self.pipeline.last_seen,
-        )
-        self.consumer: Consumer = Memory().consumer(self.config, observation)
-        self.consumer.open()
-        self.pipeline.reconnected()
-
-    def publish(self, *payloads: bytes) -> None:
-        self.broker.append("orders", *(Message(payload) for payload in payloads))
-
-    def step(self) -> int:
-        return self.pipeline.step(self.consumer)
-
-    def stored(self) -> list[Event]:
-        return self.reader.after(bytes(16), sources=[SOURCE], limit=1000)
-
-    def payloads(self) -> list[bytes]:
-        return [event.payload for event in self.stored()]
 
 
 @pytest.fixture(params=[True, False], ids=["with positions", "without positions"])

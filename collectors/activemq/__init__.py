@@ -33,8 +33,6 @@ class ActiveMQ:
     config: ClassVar[type[BrokerConfig]] = ActiveMQConfig
     capabilities: ClassVar[Capabilities] = Capabilities(
         modes=MODES,
-        # Of the modes only consume leaves anything to settle; the others take it for done.
-        settles=True,
         publishes_to=PUBLISHES_TO,
         dead_letters=ACCESS,
     )

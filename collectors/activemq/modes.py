@@ -27,6 +27,7 @@ MODES: Final = (
         " and no delivery count rises.",
         blind_spot="What is consumed between two looks; on Classic also what lies behind the first"
         " 400 messages (maxBrowsePageSize).",
+        settles=True,
     ),
     Mode(
         name="consume",
@@ -37,5 +38,6 @@ MODES: Final = (
         " their other consumers. For a queue of EventHub's own, such as a virtual topic's"
         " Consumer.eventhub.VirtualTopic.orders or one that a divert feeds.",
         blind_spot="What other consumers of the same queue take first.",
+        settles=True,
     ),
 )

@@ -39,6 +39,7 @@ _TAP = Mode(
     " is kept for a limited time only, and without EventHub the broker removes the subscription.",
     blind_spot="Messages sent straight to queues, messages from before the tap was there, and"
     " those whose own time to live ended before EventHub read them.",
+    settles=True,
 )
 _BROWSE = Mode(
     name="browse",
@@ -48,6 +49,7 @@ _BROWSE = Mode(
     effect="Peeks at what waits in queues and subscriptions. Nothing is locked or taken, and no"
     " delivery count is raised.",
     blind_spot="A message that arrives and is consumed between two looks is missed.",
+    settles=True,
 )
 _CONSUME = Mode(
     name="consume",
@@ -57,6 +59,7 @@ _CONSUME = Mode(
     effect="Receives and REMOVES messages from queues and subscriptions: other consumers of these"
     " do not get them. A message that comes back after a crash has a higher delivery count.",
     blind_spot="Messages that another consumer of the same queue or subscription took.",
+    settles=True,
 )
 
 
@@ -68,7 +71,6 @@ class AzureServiceBus:
     config: ClassVar[type[BrokerConfig]] = AzureServiceBusConfig
     capabilities: ClassVar[Capabilities] = Capabilities(
         modes=(_TAP, _BROWSE, _CONSUME),
-        settles=True,
         publishes_to=PUBLISHES_TO,
         dead_letters=DeadLetterAccess(
             peeks=True,

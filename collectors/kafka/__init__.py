@@ -45,9 +45,6 @@ class Kafka:
                 " gap says so for retention), and those of aborted transactions.",
             ),
         ),
-        # The log stays, and where to go on is stored in one transaction with the events: nothing
-        # is delivered twice, so nothing needs to be settled or told apart.
-        settles=False,
         publishes_to=PUBLISHES_TO,
         dead_letters=ACCESS,
     )

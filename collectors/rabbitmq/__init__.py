@@ -48,6 +48,7 @@ class RabbitMQ:
                 " the tap takes.",
                 blind_spot="Messages sent straight to a queue by the default exchange, and those"
                 " that waited in queues before the tap was there.",
+                settles=True,
             ),
             Mode(
                 name="log",
@@ -58,6 +59,7 @@ class RabbitMQ:
                 " taken, and no offset is stored on the broker.",
                 blind_spot="What a stream's limits removed before it was read; a gap says so."
                 " Queues that are no streams.",
+                settles=True,
             ),
             Mode(
                 name="consume",
@@ -68,9 +70,9 @@ class RabbitMQ:
                 " no other consumer gets. What it does not store goes back, and counts as a"
                 " delivery.",
                 blind_spot="What other consumers of the same queues take.",
+                settles=True,
             ),
         ),
-        settles=True,
         publishes_to=PUBLISHES_TO,
         dead_letters=ACCESS,
     )

@@ -63,7 +63,6 @@ class RedisPubSub:
                 ),
             ),
         ),
-        settles=False,
         publishes_to="channel, or one of the source's streams",
         dead_letters=ACCESS,
     )

@@ -45,6 +45,7 @@ class SQS:
                 " subscribers notice nothing. It stays until the source is deleted.",
                 blind_spot="Messages sent straight to a work queue: SQS has no harmless read of"
                 " one. Receiving hides a message and counts towards its dead-lettering.",
+                settles=True,
             ),
             Mode(
                 name="consume",
@@ -55,9 +56,9 @@ class SQS:
                 " there: the queues' own consumers do not get it. Receiving also raises a message's"
                 " receive count, which can dead-letter it.",
                 blind_spot="What the queues' own consumers receive first.",
+                settles=True,
             ),
         ),
-        settles=True,
         publishes_to=PUBLISHES_TO,
         dead_letters=ACCESS,
     )

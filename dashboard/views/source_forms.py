@@ -208,10 +208,8 @@ def _stored_secrets(source: Source | None) -> tuple[set[str], bool]:
 
 
 def _modes(broker: Adapter[Any], field: Field | None, start: str) -> list[ModeChoice]:
-    modes = broker.capabilities.modes
-    named = field.value if field else None
-    current = next((mode for mode in modes if mode.name == named), modes[0])
-    return [_mode(mode, mode is current, start) for mode in modes]
+    current = broker.capabilities.mode(field.value if field else None)
+    return [_mode(mode, mode is current, start) for mode in broker.capabilities.modes]
 
 
 def _mode(mode: Mode, chosen: bool, start: str) -> ModeChoice:

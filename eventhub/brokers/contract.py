@@ -47,6 +47,10 @@ class Mode(msgspec.Struct, frozen=True):
     """What it does to the broker, one or two sentences for the form."""
     blind_spot: str
     """What it cannot see, one sentence."""
+    settles: bool = False
+    """Whether a message can come again, until it is settled or for as long as it waits: then its
+    identity is stored with the event. Not so where the checkpoint says all, as of a log, and
+    where the broker keeps nothing."""
 
 
 class DeadLetterAccess(msgspec.Struct, frozen=True):
@@ -63,12 +67,14 @@ class DeadLetterAccess(msgspec.Struct, frozen=True):
 class Capabilities(msgspec.Struct, frozen=True):
     modes: tuple[Mode, ...]
     """The first is the default, and harmless where the broker has a harmless way."""
-    settles: bool
-    """Whether the broker keeps a message until `settle`; if not, a stop loses what comes."""
     publishes_to: str
     """What the target of a publish names: "exchange", "channel"…"""
     dead_letters: DeadLetterAccess | None = None
     """How dead letters can be held; None where the broker knows none."""
+
+    def mode(self, name: str | None) -> Mode:
+        """The mode of that name; the default where there is none."""
+        return next((mode for mode in self.modes if mode.name == name), self.modes[0])
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -257,9 +257,9 @@ class Memory:
                 starts=(StartFrom.NOW, StartFrom.EARLIEST, StartFrom.TIME),
                 effect="Reads the log and changes nothing.",
                 blind_spot="Messages that were truncated before they were read; a gap says so.",
+                settles=True,
             ),
         ),
-        settles=True,
         publishes_to="destination",
     )
     brokers: ClassVar[dict[str, MemoryBroker]] = {}

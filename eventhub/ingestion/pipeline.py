@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -41,9 +42,16 @@ class Settings(msgspec.Struct, frozen=True):
     payload_limit: int
     """Bytes."""
     settles: bool
-    """Whether the broker keeps a message until it is settled (`Capabilities.settles`)."""
+    """`eventhub.brokers.contract.Mode.settles`"""
     type_path: tuple[str, ...] = ()
     """Keys that lead to the type in a JSON payload, for messages whose broker tells none."""
+
+
+class _Taken(NamedTuple):
+    received: Received
+    at: int
+    """When, in milliseconds."""
+    batch: Batch
 
 
 class Pipeline:
@@ -51,6 +59,10 @@ class Pipeline:
 
     It outlives reconnects: what was committed on a lost connection and not settled is recognised
     when the next one delivers it again.
+
+    While a full batch is being committed the next one is already received, where nothing is
+    settled: the client's and our own work on it hides behind the store's. Where batches are
+    settled, recognising redeliveries rests on one being done with before the next is received.
 
     `wait(seconds)` returns early, and `stopping()` becomes true, when the collector should end.
     `on_store_away(reason)` is told when a write fails, and told "" when the store is back.
@@ -77,6 +89,8 @@ class Pipeline:
         self._unsettled = Unsettled(resume.unsettled)
         self._stored_unsettled = bool(resume.unsettled)
         self._epoch = resume.epoch
+        self._reader = ThreadPoolExecutor(1, "receive-ahead")
+        self._ahead: Future[_Taken] | None = None
         self.checkpoint = dict(resume.checkpoint)
         self.last_seen = resume.last_seen
         """Observed time up to which the history of the source is known to be kept."""
@@ -90,18 +104,39 @@ class Pipeline:
     def step(self, consumer: Consumer) -> int:
         """One batch; returns how many deliveries it had. Raises BrokerError, Stopped and, when
         another collector has taken the source over, Superseded."""
-        received = consumer.receive(BATCH, MAX_WAIT)
-        now = _now()
+        ahead, self._ahead = self._ahead, None
+        taken = self._take(consumer) if ahead is None else ahead.result()
+        received = taken.received
+        full = len(received.deliveries) == BATCH
+        if full and not self._settings.settles and not self._stopping():
+            self._ahead = self._reader.submit(self._take, consumer)
         moved = not received.checkpoint.items() <= self.checkpoint.items()
         if received.deliveries or received.gaps or moved:
-            self._keep(received, now, consumer)
+            self._keep(taken, consumer)
         else:
-            self._note_rest(now, consumer)
+            self._note_rest(taken.at, consumer)
         self._announcer.flush_if_due()
         return len(received.deliveries)
 
-    def _keep(self, received: Received, now: int, consumer: Consumer) -> None:
-        batch = self._batch(received, now)
+    @property
+    def holds(self) -> bool:
+        """Whether something may have been received that only the next step stores."""
+        return self._ahead is not None
+
+    def leave(self) -> None:
+        """To be called before a consumer is closed: it is not being read any more. What it gave
+        and is not stored is forgotten; the checkpoint and `last_seen` lie before it."""
+        if self._ahead is not None:
+            wait([self._ahead])
+            self._ahead = None
+
+    def _take(self, consumer: Consumer) -> _Taken:
+        received = consumer.receive(BATCH, MAX_WAIT)
+        now = _now()
+        return _Taken(received, now, self._batch(received, now))
+
+    def _keep(self, taken: _Taken, consumer: Consumer) -> None:
+        received, now, batch = taken
         self._commit(batch, consumer)
         self.checkpoint.update(received.checkpoint)
         self.last_seen = now
@@ -154,6 +189,8 @@ class Pipeline:
             self._wait(delay(tries, LONGEST_STORE_WAIT))
             if self._stopping():
                 raise Stopped from None
+            if self._ahead is not None:
+                wait([self._ahead])
             consumer.keep_alive()
         if tries:
             self._on_store_away("")

@@ -9,14 +9,14 @@ from django.db.models import F
 from pydantic import ValidationError
 
 from eventhub.brokers.config import BrokerConfig
-from eventhub.brokers.contract import Adapter, Mode, StartFrom
+from eventhub.brokers.contract import Adapter, StartFrom
 from eventhub.brokers.problems import WHOLE, problems
 from eventhub.sources.choices import Choices
 from eventhub.sources.credentials import CredentialsLocked, decrypt
 from eventhub.sources.models import Source
 
 __all__ = [
-    "ChangeRefused", "choices", "configuration", "create", "delete", "mode_of", "start", "stop",
+    "ChangeRefused", "choices", "configuration", "create", "delete", "start", "stop",
     "update",
 ]  # fmt: skip
 
@@ -64,13 +64,6 @@ def configuration(
             for name in kept
         })  # fmt: skip
     return config
-
-
-def mode_of(adapter: Adapter[Any], config: BrokerConfig) -> Mode:
-    """The observation mode that a configuration chooses; the adapter's first if it has no say."""
-    modes = adapter.capabilities.modes
-    chosen = getattr(config, "mode", None)
-    return next((mode for mode in modes if mode.name == chosen), modes[0])
 
 
 def create(kind: str, chosen: Choices, config: BrokerConfig, *, running: bool) -> Source:
@@ -139,7 +132,7 @@ def _want(source: Source, desired: Source.Desired) -> None:
 
 
 def _write(source: Source, chosen: Choices, config: BrokerConfig) -> None:
-    starts = mode_of(source.adapter, config).starts
+    starts = source.adapter.capabilities.mode(getattr(config, "mode", None)).starts
     if StartFrom(chosen.start_from) not in starts:
         offered = " or ".join(start.value for start in starts)
         raise ChangeRefused({

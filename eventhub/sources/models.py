@@ -106,9 +106,7 @@ class Source(models.Model):
 
     @property
     def mode(self) -> Mode:
-        chosen = self.config.get("mode")
-        modes = self.adapter.capabilities.modes
-        return next((mode for mode in modes if mode.name == chosen), modes[0])
+        return self.adapter.capabilities.mode(self.config.get("mode"))
 
     def observation(self, **resume: Any) -> Observation:
         assert self.pk is not None

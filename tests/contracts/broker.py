@@ -22,6 +22,7 @@ from eventhub.brokers.contract import (
     Delivery,
     Gap,
     Message,
+    Mode,
     Observation,
     Publisher,
     Received,
@@ -111,6 +112,11 @@ class Rig(ABC):
     bad_settings: Mapping[str, BadSetting]
     too_large: int | None = None
     """Bytes of a payload that the broker refuses; None where it takes any that a test can make."""
+
+    @property
+    def mode(self) -> Mode:
+        """In which `config` observes."""
+        return self.adapter.capabilities.mode(getattr(self.config, "mode", None))
 
     @abstractmethod
     def fill(self, count: int) -> str:
@@ -249,7 +255,7 @@ class BrokerContract:
     # Nothing is lost
 
     def test_what_was_not_settled_comes_again_after_an_abrupt_end(self, rig: Rig) -> None:
-        if not rig.adapter.capabilities.settles:
+        if not rig.mode.settles:
             return  # the gap test below says what such a broker owes
         first = rig.adapter.consumer(rig.config, observation(installation=rig.installation))
         first.open()
@@ -339,9 +345,7 @@ class BrokerContract:
 
     @pytest.mark.parametrize("start", list(StartFrom))
     def test_a_history_begins_where_it_was_asked_to(self, rig: Rig, start: StartFrom) -> None:
-        modes = {mode.name: mode for mode in rig.adapter.capabilities.modes}
-        chosen = getattr(rig.config, "mode", "")
-        if start not in modes.get(chosen, rig.adapter.capabilities.modes[0]).starts:
+        if start not in rig.mode.starts:
             return
         rig.flood([b"old"])
         old = _now()

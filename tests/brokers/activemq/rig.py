@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import pytest
 from pydantic import SecretStr
 
@@ -48,14 +47,8 @@ class Bystander(Listener):
         return {"a queue beside it": depth_of(self._server, self._waiting)}
 
 
-class _Tapping(ActiveMQ):
-    """The adapter as a source sees it whose mode is tap: a subscription has nothing to settle."""
-
-    capabilities = msgspec.structs.replace(ActiveMQ.capabilities, settles=False)
-
-
 class ActiveMQRig(Rig):
-    adapter: ActiveMQ = _Tapping()
+    adapter: ActiveMQ = ActiveMQ()
     carries = frozenset(Message.__struct_fields__) - {"payload"}
     header_values: Mapping[str, HeaderValue] = HEADER_VALUES
     keeps_while_away = False

@@ -6,22 +6,11 @@ On Classic it is a virtual topic's queue, on Artemis a queue bound to a multicas
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import msgspec
 import pytest
 
-from collectors.activemq import ActiveMQ
 from tests.brokers.activemq.rig import ActiveMQRig, Bystander, call, create, depth_of
 from tests.brokers.activemq.server import ActiveMQServer
 from tests.contracts.broker import BrokerContract, Rig, collect, opened, until
-
-
-class _Consuming(ActiveMQ):
-    """The adapter as a source sees it whose mode is consume."""
-
-    capabilities = msgspec.structs.replace(
-        ActiveMQ.capabilities,
-        modes=tuple(mode for mode in ActiveMQ.capabilities.modes if mode.name == "consume"),
-    )
 
 
 class _Neighbour(Bystander):
@@ -38,7 +27,6 @@ class _Neighbour(Bystander):
 
 
 class ConsumeRig(ActiveMQRig):
-    adapter = _Consuming()
     keeps_while_away = True
     unreadable = "queue 'secret.work'"
 

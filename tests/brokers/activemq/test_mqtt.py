@@ -24,7 +24,7 @@ from tests.contracts.broker import BrokerContract, Rig, collect, opened, publish
 class _OverMqtt(ActiveMQ):
     """The adapter as an MQTT source sees it."""
 
-    capabilities = msgspec.structs.replace(ActiveMQ.capabilities, settles=False, dead_letters=None)
+    capabilities = msgspec.structs.replace(ActiveMQ.capabilities, dead_letters=None)
 
 
 class MqttRig(ActiveMQRig):

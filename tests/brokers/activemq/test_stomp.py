@@ -22,7 +22,7 @@ from tests.contracts.broker import BrokerContract, Rig
 class _OverStomp(ActiveMQ):
     """The adapter as a STOMP source sees it whose mode is tap."""
 
-    capabilities = msgspec.structs.replace(ActiveMQ.capabilities, settles=False, dead_letters=None)
+    capabilities = msgspec.structs.replace(ActiveMQ.capabilities, dead_letters=None)
 
 
 class _Receipts(stomp.ConnectionListener):
