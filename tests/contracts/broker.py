@@ -33,6 +33,7 @@ from eventhub.brokers.contract import (
 )
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.events.headers import HeaderValue
+from tests.contracts.victim import SETTLED, UNSETTLED, victim
 from tests.servers.proxy import Proxy
 
 __all__ = [
@@ -107,6 +108,8 @@ class Rig(ABC):
     """Names of the fields of `Message`, besides the payload, that the broker carries."""
     header_values: Mapping[str, HeaderValue]
     """A value of every type that the broker's headers can carry, by a name for it."""
+    in_this_process: bool = False
+    """Whether the broker ends with this process, so that none of another one can reach it."""
     keeps_while_away: bool
     """Whether what is published while nobody observes is received later."""
     bad_settings: Mapping[str, BadSetting]
@@ -132,6 +135,10 @@ class Rig(ABC):
         """`config`, but by way of this port of 127.0.0.1, where a `tests.servers.proxy` passes on
         to `proxied_port`; None where the client cannot be sent through one."""
         return None
+
+    def impatient(self) -> BrokerConfig:
+        """`config`, but so that what a killed collector held comes again soon."""
+        return self.config
 
     proxied_port: int = 0
 
@@ -271,6 +278,25 @@ class BrokerContract:
         ]
         # A log knows positions, and not who has read them before.
         assert all(each.redelivered or each.position is not None for each in again)
+
+    def test_a_killed_collector_loses_nothing_that_it_had_not_settled(self, rig: Rig) -> None:
+        if not rig.mode.settles:
+            return  # the checkpoint is stored with the events
+        if rig.in_this_process:
+            pytest.skip("what ends with this process cannot outlive a killed one")
+        with victim(rig.adapter.kind, rig.impatient(), rig.installation) as killed:
+            rig.flood([b"%d" % n for n in range(SETTLED + UNSETTLED)])
+            unsettled, checkpoint = killed.received()
+            killed.kill()
+        with opened(rig, last_seen=_now(), checkpoint=checkpoint) as second:
+            again: list[bytes] = []
+            deadline = time.monotonic() + DEADLINE
+            # A broker may not have heard of what was settled a moment before.
+            while not set(unsettled) <= set(again):
+                assert time.monotonic() < deadline, f"only {again} came of {unsettled}"
+                received = second.receive(100, 0.2)
+                again.extend(delivery.payload for delivery in received.deliveries)
+                second.settle(received)
 
     def test_many_unsettled_batches_stop_nothing_once_they_settle(self, rig: Rig) -> None:
         sent = [b"%d" % n for n in range(6_000)]

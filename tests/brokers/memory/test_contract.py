@@ -47,6 +47,7 @@ class MemoryRig(Rig):
     missing_target = "nowhere"
     carries = frozenset(Message.__struct_fields__) - {"payload"}
     header_values = HEADER_VALUES
+    in_this_process = True
     keeps_while_away = True
 
     def __init__(self) -> None:

@@ -189,6 +189,9 @@ class SQSRig(Rig):
         # A cut is noticed by a request that is under way.
         return self.config_with(endpoint_url=f"http://127.0.0.1:{port}", wait_seconds=1)
 
+    def impatient(self) -> SQSConfig:
+        return self.config_with(visibility_seconds=5)
+
     def abandon(self, consumer: Consumer) -> None:
         """Its messages are visible again at once, as if their visibility timeout were over."""
         assert isinstance(consumer, SQSConsumer)
