@@ -14,9 +14,9 @@ from launcher.problem import Problem
 __all__ = ["lint", "run_tests"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent.parent
-# Two workers: each starts brokers of its own, and most of the time goes into waiting for them.
+# Three workers on two cores: each starts brokers of its own, and waits for them a part of its time.
 # A file stays on one worker, because its tests share a browser.
-_ALL: Final = ("--numprocesses", "2", "--dist", "loadfile")
+_ALL: Final = ("--numprocesses", "3", "--dist", "loadfile")
 _COMPILED: Final = ("requirements-activemq.txt",)
 """Libraries without wheels, which not every machine can build."""
 _CHECKS: Final = (

@@ -8,6 +8,7 @@ from typing import Final
 
 from collectors.activemq.config import ActiveMQConfig
 from eventhub.brokers.addresses import check_address
+from eventhub.brokers.certificates import not_accepted
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
 
@@ -40,10 +41,7 @@ def wrap_tls(sock: socket.socket, config: ActiveMQConfig, deadline: float) -> ss
         sock.settimeout(_left(deadline))
         return context.wrap_socket(sock, server_hostname=config.host)
     except ssl.SSLCertVerificationError as problem:
-        raise PermanentFailure(
-            f"The broker's certificate is not trusted: {problem.verify_message}.",
-            way_out="Give the CA file of the authority that signed it, and the name it is for.",
-        ) from problem
+        raise not_accepted(problem, "The broker's certificate") from problem
     except TimeoutError as problem:
         raise NotConnected(
             f"{config.address()} takes connections, and does not answer in TLS.",

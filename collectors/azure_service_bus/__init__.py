@@ -57,7 +57,8 @@ _CONSUME = Mode(
     completeness=Completeness.COMPLETE,
     starts=(StartFrom.EARLIEST,),
     effect="Receives and REMOVES messages from queues and subscriptions: other consumers of these"
-    " do not get them. A message that comes back after a crash has a higher delivery count.",
+    " do not get them. Of an entity with sessions it holds up to eight at a time. A message that"
+    " comes back after a crash has a higher delivery count.",
     blind_spot="Messages that another consumer of the same queue or subscription took.",
     settles=True,
 )

@@ -77,6 +77,13 @@ class Access:
         )  # fmt: skip
         self.administration_url = config.administration_url or administration
 
+    @property
+    def who(self) -> str:
+        """As whom EventHub signs in, for a sentence."""
+        if isinstance(self.credential, SharedAccess):
+            return f"the key {self.credential.name!r}"
+        return f"{self.config.client_id or 'the identity'} of {self.config.authentication!r}"
+
     def administration_token(self) -> str:
         """Value of the header Authorization."""
         if isinstance(self.credential, SharedAccess):

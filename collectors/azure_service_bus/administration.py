@@ -6,6 +6,7 @@ opens its own connections without our address policy, and its time limits are az
 """
 
 import http.client
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from collectors.azure_service_bus.access import Access
 from eventhub.brokers.addresses import check_address
+from eventhub.brokers.certificates import not_accepted
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
 
@@ -29,6 +31,8 @@ _PAGE: Final = 100
 _SERVICE_BUS: Final = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
 _TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _ALREADY_THERE: Final = 409
+_WRONG_TOKEN: Final = re.compile("signature|InvalidToken|ExpiredToken")
+"""In the reason where the key is wrong, and not a right missing: both are 401."""
 _WAY_OUT: Final = "Give EventHub the right 'Manage', or the role 'Azure Service Bus Data Owner'."
 
 
@@ -123,6 +127,8 @@ class Administration:
         }
         try:
             status, text = self._exchange(method, f"{self._url.path}/{path}", body, headers)
+        except ssl.SSLCertVerificationError as error:
+            raise not_accepted(error, f"The certificate of {self._url.netloc}") from error
         except (http.client.HTTPException, OSError) as error:
             self.close()
             raise NotConnected(
@@ -133,7 +139,7 @@ class Administration:
             return text
         if status == _ALREADY_THERE and method == "PUT":
             return None
-        raise _refusal(status, text)
+        raise self._refusal(status, text)
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
@@ -169,6 +175,24 @@ class Administration:
         self._connection.sock = sock
         return self._connection
 
+    def _refusal(self, status: int, text: bytes) -> NotConnected | PermanentFailure:
+        detail = _detail(text)
+        who = self._access.who
+        if status == 401 and _WRONG_TOKEN.search(detail):
+            return PermanentFailure(
+                f"As {who}: Service Bus refused the credentials: {detail}",
+                way_out="Check the key's name and the key, and that the policy still exists.",
+            )
+        if status in (401, 403):
+            return PermanentFailure(
+                f"The administration API refuses {who} ({status}): {detail}", way_out=_WAY_OUT
+            )
+        if status == 404:
+            return Missing(f"The administration API knows no such entity: {detail}")
+        if status == 429 or status >= 500:
+            return NotConnected(f"The administration API is busy ({status}): {detail}")
+        return PermanentFailure(f"The administration API refuses ({status}): {detail}")
+
     def _authorization(self) -> str:
         token, renew_at = self._token
         if time.monotonic() > renew_at:
@@ -180,19 +204,6 @@ class Administration:
                 ) from error
             self._token = (token, time.monotonic() + 600)
         return token
-
-
-def _refusal(status: int, text: bytes) -> NotConnected | PermanentFailure:
-    detail = _detail(text)
-    if status in (401, 403):
-        return PermanentFailure(
-            f"The administration API refuses EventHub ({status}): {detail}", way_out=_WAY_OUT
-        )
-    if status == 404:
-        return Missing(f"The administration API knows no such entity: {detail}")
-    if status == 429 or status >= 500:
-        return NotConnected(f"The administration API is busy ({status}): {detail}")
-    return PermanentFailure(f"The administration API refuses ({status}): {detail}")
 
 
 def _detail(text: bytes) -> str:

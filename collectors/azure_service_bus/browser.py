@@ -8,6 +8,7 @@ from collectors.azure_service_bus.access import access
 from collectors.azure_service_bus.config import AzureServiceBusConfig
 from collectors.azure_service_bus.entities import Entity
 from collectors.azure_service_bus.peeks import Peeks
+from collectors.azure_service_bus.sdk import signing_in
 from collectors.azure_service_bus.translate import Incoming, delivery
 from eventhub.brokers.contract import Delivery, Observation, Received, StartFrom
 from eventhub.brokers.errors import NotConnected, PermanentFailure
@@ -71,13 +72,14 @@ class Browser:
         }.get(self._observation.start, 0)
         reached = access(self._config)
         try:
-            for name in self._config.entities:
-                view = _View(
-                    Peeks(reached, Entity.parse(name)),
-                    int(self._observation.checkpoint.get(name, 0)),
-                )
-                self._views.append(view)
-                view.peeks.open()
+            with signing_in(reached):
+                for name in self._config.entities:
+                    view = _View(
+                        Peeks(reached, Entity.parse(name)),
+                        int(self._observation.checkpoint.get(name, 0)),
+                    )
+                    self._views.append(view)
+                    view.peeks.open()
         except BaseException:
             self.close()
             raise

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from collectors.azure_service_bus.access import Access, SharedAccess, access
+from collectors.azure_service_bus.access import Access, access
 from collectors.azure_service_bus.administration import Administration
 from collectors.azure_service_bus.config import AzureServiceBusConfig
 from collectors.azure_service_bus.entities import Entity
 from collectors.azure_service_bus.peeks import Peeks
-from collectors.azure_service_bus.sdk import CredentialsRefused
+from collectors.azure_service_bus.sdk import signing_in
 from collectors.azure_service_bus.tap import PROBE, ensure, remove
 from eventhub.brokers.addresses import check_address
+from eventhub.brokers.certificates import not_accepted
 from eventhub.brokers.contract import Step, Verdict
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
@@ -105,16 +106,9 @@ class _Check:
         """With a token for what is observed: a key may be of one entity only."""
         names = self._config.topics if self._config.mode == "tap" else self._config.entities
         entity = Entity.parse(names[0]) if names else Entity("")
-        try:
+        with signing_in(self._reached):
             self._open(entity)
-        except CredentialsRefused as error:
-            raise PermanentFailure(f"As {self._who()}: {error}", way_out=error.way_out) from error
         return f"Service Bus took the token ({self._config.authentication})."
-
-    def _who(self) -> str:
-        if isinstance(self._reached.credential, SharedAccess):
-            return f"the key {self._reached.credential.name!r}"
-        return f"{self._config.client_id or 'the identity'} of {self._config.authentication!r}"
 
     def permissions(self) -> str:
         config = self._config
@@ -200,10 +194,7 @@ def _secured(sock: socket.socket, reached: Access) -> ssl.SSLSocket:
     try:
         return context.wrap_socket(sock, server_hostname=reached.host)
     except ssl.SSLCertVerificationError as error:
-        raise PermanentFailure(
-            f"The certificate of {reached.host} is not trusted: {error.verify_message}.",
-            way_out="Give the CA file of the authority that signed it.",
-        ) from error
+        raise not_accepted(error, f"The certificate of {reached.host}") from error
     except OSError as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise NotConnected(

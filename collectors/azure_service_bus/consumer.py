@@ -7,8 +7,10 @@ from collectors.azure_service_bus.access import access
 from collectors.azure_service_bus.administration import Administration
 from collectors.azure_service_bus.config import AzureServiceBusConfig
 from collectors.azure_service_bus.entities import Entity
+from collectors.azure_service_bus.plain import PlainReader
 from collectors.azure_service_bus.reader import Reader, wait_for
-from collectors.azure_service_bus.sdk import NoSuchEntity, client
+from collectors.azure_service_bus.sdk import NeedsSessions, NoSuchEntity, client, signing_in
+from collectors.azure_service_bus.sessions import SessionReader
 from collectors.azure_service_bus.tap import ensure, tapped
 from collectors.azure_service_bus.translate import delivery
 from eventhub.brokers.contract import Delivery, Gap, Observation, Received
@@ -36,10 +38,7 @@ class Consumer:
     def open(self) -> None:
         self._caught_up = self._observation.last_seen or _now()
         try:
-            if self._config.mode == "tap":
-                self._read(self._ensure_taps(), _TAP_PREFETCH)
-            else:
-                self._read(self._chosen(), _CONSUME_PREFETCH)
+            self._read(self._ensure_taps() if self._config.mode == "tap" else self._chosen())
         except BaseException:
             self.close()
             raise
@@ -70,8 +69,7 @@ class Consumer:
             reader.settle(held for number, held in reader.held.items() if number <= last)
 
     def keep_alive(self) -> None:
-        for reader in self._connected():
-            reader.pump()
+        self._pump(self._connected(), 0)
 
     def close(self) -> None:
         for reader in self._readers:
@@ -102,12 +100,18 @@ class Consumer:
             )
         return [Entity.parse(name) for name in self._config.entities]
 
-    def _read(self, entities: list[Entity], prefetch: int) -> None:
-        reached = client(access(self._config))
-        for entity in entities:
-            reader = Reader(reached, entity, prefetch)
-            self._readers.append(reader)
-            reader.open()
+    def _read(self, entities: list[Entity]) -> None:
+        reached = access(self._config)
+        connected = client(reached)
+        with signing_in(reached):
+            for entity in entities:
+                reader = PlainReader(connected, entity, self._prefetch)
+                self._readers.append(reader)
+                reader.open()
+
+    @property
+    def _prefetch(self) -> int:
+        return _TAP_PREFETCH if self._config.mode == "tap" else _CONSUME_PREFETCH
 
     def _take(self, readers: list[Reader], most: int) -> Received:
         last: list[tuple[Reader, int]] = []
@@ -145,9 +149,17 @@ class Consumer:
         self._caught_up = max(self._caught_up, moment)
 
     def _pump(self, readers: list[Reader], most: int) -> None:
+        """Whether an entity requires sessions is known by its refusal of a plain link: asking the
+        administration API takes the right 'Manage'."""
         try:
-            for reader in readers:
-                reader.pump(most)
+            for place, reader in enumerate(readers):
+                try:
+                    reader.pump(most)
+                except NeedsSessions:
+                    reader.close()
+                    made = SessionReader(access(self._config), reader.entity, self._prefetch)
+                    readers[place] = made.open()
+                    made.pump(most)
         except NoSuchEntity as error:
             if self._config.mode != "tap" or self._config.subscription:
                 raise

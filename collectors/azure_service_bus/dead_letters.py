@@ -13,6 +13,7 @@ from collectors.azure_service_bus.access import access
 from collectors.azure_service_bus.config import AzureServiceBusConfig
 from collectors.azure_service_bus.entities import Entity
 from collectors.azure_service_bus.peeks import Peeks
+from collectors.azure_service_bus.plain import PlainReader
 from collectors.azure_service_bus.reader import RELEASED, Held, Reader, wait_for
 from collectors.azure_service_bus.sdk import client
 from collectors.azure_service_bus.translate import Incoming, delivery
@@ -103,7 +104,7 @@ class DeadLetters:
         if queue not in self._readers:
             if self._client is None:
                 self._client = client(self._access)
-            self._readers[queue] = Reader(self._client, entity, _PREFETCH).open()
+            self._readers[queue] = PlainReader(self._client, entity, _PREFETCH).open()
         return self._readers[queue]
 
     def _by_reader(self, letters: Sequence[DeadLetter]) -> list[tuple[Reader, list[Held]]]:

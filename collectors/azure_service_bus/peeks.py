@@ -7,21 +7,12 @@ from typing import Any, Final
 
 from azure.servicebus._common.constants import MGMT_RESPONSE_MESSAGE_ERROR_CONDITION
 from azure.servicebus._pyamqp._decode import decode_payload
-from azure.servicebus._session_browser import _SessionBrowser
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 
 from collectors.azure_service_bus.access import Access
 from collectors.azure_service_bus.entities import Entity
-from collectors.azure_service_bus.sdk import (
-    CLIENT_LIMITS,
-    LIMITS,
-    SECONDS,
-    open_within,
-    refusal,
-    sever,
-)
+from collectors.azure_service_bus.sdk import SECONDS, open_within, refusal, sever, without_links
 from collectors.azure_service_bus.translate import Incoming
-from eventhub.brokers.addresses import check_address
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 
 __all__ = ["Peeks"]
@@ -36,17 +27,8 @@ class Peeks:
     looked at too. Every call raises NotConnected or PermanentFailure."""
 
     def __init__(self, access: Access, entity: Entity) -> None:
-        check_address(access.host, access.port)
         self.entity = entity
-        self._browser = _SessionBrowser(
-            access.namespace,
-            entity.path,
-            access.credential,
-            use_tls=access.tls,
-            connection_verify=access.config.ca_file or None,
-            **CLIENT_LIMITS,
-            **LIMITS,
-        )
+        self._browser = without_links(access, entity.path)
 
     def open(self, seconds: float = SECONDS) -> None:
         open_within(self._browser, seconds, self.entity.path)

@@ -215,9 +215,18 @@ class _Flight:
         elif "rejected" in state:
             condition, description = (state["rejected"][0] or [b"", b""])[:2]
             said = (description or condition or b"").decode("utf-8", "replace")
-            self.outcome = Refused(f"Service Bus refused it: {words(RuntimeError(said))}")
+            self.outcome = Refused(_refused(words(RuntimeError(said))))
         else:
             self.outcome = Refused(f"Service Bus did not take it: {state!r}")
+
+
+def _refused(said: str) -> str:
+    if "SessionId was not set" in said:
+        return (
+            "The entity requires sessions, and the message has no session id."
+            " Give it a key, which becomes its session id."
+        )
+    return f"Service Bus refused it: {said}"
 
 
 def _added(batch: ServiceBusMessageBatch, made: Outgoing) -> bool:

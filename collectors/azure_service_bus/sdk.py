@@ -1,9 +1,10 @@
 """The SDK's clients with limits of ours, and its errors in our words.
 
-Four things that the SDK's public calls cannot do are done here and in `reader`, `publisher` and
-`peeks` with what is beneath them (azure-servicebus 7.15, private names): waiting for several
-entities at once, settling a batch by one frame, several batches in flight, and reading the types
-of application properties. `tests/brokers/azure_service_bus/test_sdk.py` says which names.
+Five things that the SDK's public calls cannot do are done here and in `reader`, `plain`,
+`sessions`, `publisher` and `peeks` with what is beneath them (azure-servicebus 7.15, private
+names): waiting for several entities at once, settling a batch by one frame, several batches in
+flight, several sessions over one connection, and reading the types of application properties.
+`tests/brokers/azure_service_bus/test_sdk.py` says which names.
 """
 
 import contextlib
@@ -11,11 +12,13 @@ import logging
 import select
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, Final
 
 from azure.core.exceptions import ClientAuthenticationError
 from azure.servicebus import ServiceBusClient
+from azure.servicebus._session_browser import _SessionBrowser
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 from azure.servicebus.exceptions import (
     MessagingEntityDisabledError,
@@ -27,13 +30,14 @@ from azure.servicebus.exceptions import (
 
 from collectors.azure_service_bus.access import Access
 from eventhub.brokers.addresses import check_address
+from eventhub.brokers.certificates import not_accepted, verification_error
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 
 __all__ = [
-    "CLIENT_LIMITS",
     "LIMITS",
     "SECONDS",
     "CredentialsRefused",
+    "NeedsSessions",
     "NoSuchEntity",
     "NotAllowed",
     "client",
@@ -41,12 +45,14 @@ __all__ = [
     "readable",
     "refusal",
     "sever",
+    "signing_in",
     "socket_of",
+    "without_links",
     "words",
 ]
 
 SECONDS: Final = 5.0
-CLIENT_LIMITS: Final[dict[str, Any]] = {
+_CLIENT_LIMITS: Final[dict[str, Any]] = {
     "retry_total": 0,  # reconnecting and its backoff are the caller's
     "try_timeout": SECONDS,
 }
@@ -74,6 +80,10 @@ class NotAllowed(PermanentFailure):
     """The credentials are right, and lack a claim."""
 
 
+class NeedsSessions(PermanentFailure):
+    """The messages of the entity are received by sessions only."""
+
+
 def client(access: Access) -> ServiceBusClient:
     """Nothing is connected yet. Raises NotConnected or PermanentFailure by the address.
 
@@ -86,8 +96,34 @@ def client(access: Access) -> ServiceBusClient:
         access.credential,
         use_tls=access.tls,
         connection_verify=access.config.ca_file or None,
-        **CLIENT_LIMITS,
+        **_CLIENT_LIMITS,
     )
+
+
+def without_links(access: Access, path: str) -> Any:
+    """A connection of the SDK's for one entity with no link yet; nothing is connected so far.
+
+    Raises NotConnected or PermanentFailure by the address.
+    """
+    check_address(access.host, access.port)
+    return _SessionBrowser(
+        access.namespace,
+        path,
+        access.credential,
+        use_tls=access.tls,
+        connection_verify=access.config.ca_file or None,
+        **_CLIENT_LIMITS,
+        **LIMITS,
+    )
+
+
+@contextlib.contextmanager
+def signing_in(access: Access) -> Iterator[None]:
+    """A refusal of the credentials tells whose they are."""
+    try:
+        yield
+    except CredentialsRefused as error:
+        raise CredentialsRefused(f"As {access.who}: {error}", way_out=error.way_out) from error
 
 
 def open_within(handler: Any, seconds: float, what: str) -> None:
@@ -141,8 +177,11 @@ def readable(handler: Any) -> bool:
 
 def words(error: BaseException) -> str:
     """What the broker said, in one line, without the SDK's decoration."""
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    return _bare(getattr(error, "message", None) or str(error) or type(error).__name__)
+
+
+def _bare(text: str | bytes) -> str:
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return text.splitlines()[0].split(" TrackingId:")[0].split(" For more information")[0].strip()
 
 
@@ -157,11 +196,15 @@ def refusal(error: BaseException, what: str) -> BrokerError:
                 way_out="Check tenant, client id and secret, or the managed identity.",
             )
         error = PyamqpTransport.create_servicebus_exception(_LOG, error)
+    if certificate := verification_error(error):
+        return not_accepted(certificate, "The namespace's certificate")
     text = words(error)
     match error:
         case ServiceBusAuthenticationError():
+            # What the broker said of the token, which the SDK leaves out of its own text.
+            said = getattr(error.inner_exception, "status_description", None)
             return CredentialsRefused(
-                f"Service Bus refused the credentials: {text}",
+                f"Service Bus refused the credentials: {_bare(said or text)}",
                 way_out="Check the key's name and the key, and that the policy still exists.",
             )
         case ServiceBusAuthorizationError():
@@ -172,14 +215,14 @@ def refusal(error: BaseException, what: str) -> BrokerError:
             )
         case MessagingEntityNotFoundError():
             return NoSuchEntity(
-                f"There is no {what}.",
+                f"Service Bus has no {what}: no queue, topic or subscription has this name.",
                 way_out="Choose among those that are there, or create it.",
             )
         case MessagingEntityDisabledError():
             return PermanentFailure(f"{what} is disabled.", way_out="Enable it in the portal.")
     if "requires sessions" in text:
-        return PermanentFailure(
-            f"{what} requires sessions, which EventHub does not receive.",
-            way_out="Tap its topic, or browse it.",
+        return NeedsSessions(
+            f"{what} requires sessions.",
+            way_out="Consume it by a source of the mode 'consume', or look at it by 'browse'.",
         )
     return NotConnected(f"The connection to Service Bus failed: {text}")

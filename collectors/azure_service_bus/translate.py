@@ -173,8 +173,9 @@ def outgoing(message: Message) -> Outgoing:
     """Raises Unwritable for what Service Bus cannot carry."""
     own, kept = _split(message.headers)
     key = message.key.decode("utf-8", "replace") if isinstance(message.key, bytes) else message.key
-    session = kept.get("session_id")
-    partition_key = kept.get("partition_key") or (None if session else key)
+    partition_key = kept.get("partition_key")
+    # An entity without sessions takes a session id for its partition key.
+    session = kept.get("session_id") or (None if partition_key else key or None)
     for name, text in (
         ("message id", message.message_id),
         ("session id", session),
@@ -192,14 +193,16 @@ def outgoing(message: Message) -> Outgoing:
     made = AmqpAnnotatedMessage(
         **_body(message.payload, kept.get("body")),
         header=AmqpMessageHeader(time_to_live=ttl) if ttl else None,
-        properties=_properties(message, kept),
+        properties=_properties(message, kept, session),
         annotations=annotations or None,
         application_properties=properties.write(own, kept.get("types", {})) or None,
     )
     return Outgoing(made, (session, partition_key))
 
 
-def _properties(message: Message, kept: Mapping[str, Any]) -> AmqpMessageProperties:
+def _properties(
+    message: Message, kept: Mapping[str, Any], session: str | None
+) -> AmqpMessageProperties:
     return AmqpMessageProperties(
         message_id=message.message_id,
         to=kept.get("to"),
@@ -208,7 +211,7 @@ def _properties(message: Message, kept: Mapping[str, Any]) -> AmqpMessagePropert
         correlation_id=message.correlation_id,
         content_type=message.content_type,
         content_encoding=message.content_encoding,
-        group_id=kept.get("session_id"),
+        group_id=session,
         reply_to_group_id=kept.get("reply_to_session_id"),
     )
 

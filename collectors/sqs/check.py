@@ -16,6 +16,7 @@ from collectors.sqs.connection import Clients
 from collectors.sqs.queues import name_of, queue_url
 from collectors.sqs.refusals import DENIED, code_of, refusal, speaking
 from eventhub.brokers.addresses import check_address
+from eventhub.brokers.certificates import not_accepted
 from eventhub.brokers.contract import Step, Verdict
 from eventhub.brokers.errors import BrokerError, PermanentFailure
 from eventhub.brokers.sockets import open_socket
@@ -106,10 +107,7 @@ class _Check:
         try:
             secured = context.wrap_socket(self._socket, server_hostname=self._host)
         except ssl.SSLCertVerificationError as error:
-            raise PermanentFailure(
-                f"The certificate is not trusted: {error.verify_message}.",
-                way_out="Give the CA file of the authority that signed it.",
-            ) from error
+            raise not_accepted(error, "The endpoint's certificate") from error
         except OSError as error:
             raise PermanentFailure(
                 f"This port does not speak TLS: {error.strerror or error}.",

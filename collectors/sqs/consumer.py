@@ -23,6 +23,8 @@ __all__ = ["Consumer", "expired"]
 _HANDS: Final = 8
 """Requests at once that delete, renew or release."""
 _LEAVE_SECONDS: Final = 1.0
+_CHECK_EVERY: Final = 60.0
+"""Seconds between two looks whether the tap is still fed."""
 
 
 class Consumer:
@@ -33,6 +35,7 @@ class Consumer:
         self._observation = observation
         self._poller: Poller | None = None
         self._clients: Clients | None = None
+        self._tap: Tap | None = None
 
     def open(self) -> None:
         count = max(len(self._config.queues), 1)
@@ -47,6 +50,7 @@ class Consumer:
         self._number = 0
         self._newest = self._observation.last_seen
         self._renew_due = time.monotonic()
+        self._check_due = time.monotonic() + _CHECK_EVERY
         try:
             queues = self._queues()
             self._note_absence(queues)
@@ -61,6 +65,7 @@ class Consumer:
         poller = self._live()
         if self._gaps:
             max_wait = 0  # what opening found goes into the history at once
+        self._check_tap()
         taken = poller.take(max_messages, max_wait)
         self._renew()
         for each in taken:
@@ -120,11 +125,17 @@ class Consumer:
         if config.tap_queue:
             place = Place(name_of(config.tap_queue), unwraps)
             return [Queue(queue_url(sqs, config.tap_queue), place)]
-        prepared = Tap(self._clients, config, self._observation).prepare()
+        self._tap = Tap(self._clients, config, self._observation)
+        prepared = self._tap.prepare()
         self._gaps += prepared.gaps
         self._checkpoint = prepared.checkpoint
         place = Place(prepared.bus or config.topics[0], unwraps, is_bus=prepared.bus is not None)
         return [Queue(prepared.url, place)]
+
+    def _check_tap(self) -> None:
+        if self._tap is not None and time.monotonic() >= self._check_due:
+            self._check_due = time.monotonic() + _CHECK_EVERY
+            self._tap.check()
 
     def _note_absence(self, queues: list[Queue]) -> None:
         """Whoever was away for longer than a queue keeps messages has missed some."""

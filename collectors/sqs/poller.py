@@ -10,10 +10,11 @@ from collections import deque
 from typing import Any, Final
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from collectors.sqs.config import SQSConfig
-from collectors.sqs.queues import TEN, is_fifo, name_of
-from collectors.sqs.refusals import speaking
+from collectors.sqs.queues import TEN, is_fifo, name_of, no_queue
+from collectors.sqs.refusals import MISSING, code_of, refusal
 from collectors.sqs.translate import Place
 from eventhub.brokers.errors import BrokerError, NotConnected
 
@@ -149,7 +150,7 @@ class Poller:
 
     def _ask(self, queue: Queue, seconds: int) -> int:
         asked = time.monotonic()
-        with speaking(f"receiving from {name_of(queue.url)!r}"):
+        try:
             answer = self._sqs.receive_message(
                 QueueUrl=queue.url,
                 MaxNumberOfMessages=TEN,
@@ -158,6 +159,10 @@ class Poller:
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
+        except (BotoCoreError, ClientError) as error:
+            if code_of(error) in MISSING:
+                raise no_queue(queue.url) from error
+            raise refusal(error, f"receiving from {name_of(queue.url)!r}") from error
         messages = answer.get("Messages", ())
         if not messages:
             return 0

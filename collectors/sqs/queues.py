@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from collectors.sqs.refusals import MISSING, code_of, speaking
 from eventhub.brokers.errors import PermanentFailure
 
-__all__ = ["LARGEST", "TEN", "find_url", "is_fifo", "name_of", "queue_url", "tens"]
+__all__ = ["LARGEST", "TEN", "find_url", "is_fifo", "name_of", "no_queue", "queue_url", "tens"]
 
 TEN: Final = 10
 """Messages in one request, at most."""
@@ -29,11 +29,16 @@ def queue_url(sqs: Any, queue: str) -> str:
     """Of a name; a URL, which another account's queue needs, is its own. Raises BrokerError."""
     url = find_url(sqs, queue)
     if url is None:
-        raise PermanentFailure(
-            f"There is no queue {name_of(queue)!r}.",
-            way_out="Check the name and the region; for another account's queue give its URL.",
-        )
+        raise no_queue(queue)
     return url
+
+
+def no_queue(queue: str) -> PermanentFailure:
+    """The words for a queue, by name or URL, that is not there, or not any more."""
+    return PermanentFailure(
+        f"There is no queue {name_of(queue)!r}.",
+        way_out="Check the name and the region; for another account's queue give its URL.",
+    )
 
 
 def find_url(sqs: Any, queue: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from botocore import exceptions as boto
 
+from eventhub.brokers.certificates import not_accepted, verification_error
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 
 __all__ = ["DENIED", "MISSING", "SIGN_IN", "code_of", "refusal", "speaking", "was_not_sent"]
@@ -140,6 +141,8 @@ def _not_recognised(code: str) -> PermanentFailure:
 
 
 def _no_answer(error: Exception, doing: str) -> BrokerError:
+    if certificate := verification_error(error):
+        return not_accepted(certificate, "The endpoint's certificate")
     if isinstance(error, boto.SSLError):
         return PermanentFailure(
             f"TLS failed: {_last(error)}.",

@@ -8,17 +8,18 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from collectors.sqs.config import SQSConfig
 from collectors.sqs.connection import Clients
 from collectors.sqs.queues import find_url, is_fifo, name_of
 from collectors.sqs.refusals import MISSING, code_of, speaking
 from eventhub.brokers.contract import Gap, Observation
-from eventhub.brokers.errors import PermanentFailure
+from eventhub.brokers.errors import NotConnected, PermanentFailure
 
 __all__ = ["Tap", "tap_name"]
 
@@ -76,6 +77,18 @@ class Tap:
             self._feed(arn)
             bus = self._at_the_bus(arn, f"event-bus/{name_of(self._config.event_bus)}")
         return Prepared(url, self._gaps, self._checkpoint, bus)
+
+    def check(self) -> None:
+        """Raises NotConnected where a subscription or the rule is gone, as they go with a deleted
+        topic: opening again makes it anew, or says what is not there, and tells the gap."""
+        sns, events = self._clients.get("sns"), self._clients.get("events")
+        for topic, subscription in self._checkpoint.items():
+            named = {"SubscriptionArn": subscription}
+            if subscription and _is_gone(sns.get_subscription_attributes, named):
+                raise NotConnected(f"The subscription to {topic} was removed.")
+        bus = self._config.event_bus
+        if bus and _is_gone(events.describe_rule, {"Name": self._name, "EventBusName": bus}):
+            raise NotConnected(f"The rule on the bus {bus!r} was removed.")
 
     def remove(self) -> None:
         """Unsubscribe, remove the rule and the queue; what is gone already is no error."""
@@ -218,6 +231,17 @@ def _may_send(service: str, arn: str, sources: Iterable[str]) -> dict[str, Any]:
         "Resource": arn,
         "Condition": {"ArnEquals": {"aws:SourceArn": sorted(sources)}},
     }
+
+
+def _is_gone(call: Callable[..., Any], named: dict[str, str]) -> bool:
+    """False where it cannot be known: an outage shows when receiving."""
+    try:
+        call(**named)
+    except ClientError as error:
+        return code_of(error) in MISSING
+    except BotoCoreError:
+        return False
+    return False
 
 
 def _subscriptions(sns: Any, topic: str, arn: str) -> Iterator[str]:

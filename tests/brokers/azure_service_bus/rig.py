@@ -59,8 +59,8 @@ class Namespace:
         self._client.close()
         self.api.close()
 
-    def client(self) -> ServiceBusClient:
-        return ServiceBusClient.from_connection_string(self.server.connection_string())
+    def client(self, **settings: Any) -> ServiceBusClient:
+        return ServiceBusClient.from_connection_string(self.server.connection_string(), **settings)
 
     def create(self, path: str, **fields: str) -> None:
         """A queue, `topic:name`, or `topic/Subscriptions/name`; fields as the API has them."""

@@ -185,22 +185,6 @@ def test_browsing_begins_now_unless_told_otherwise_and_goes_on(rig: ServiceBusRi
     again.close()
 
 
-def test_a_queue_with_sessions_can_be_browsed_but_not_consumed(rig: ServiceBusRig) -> None:
-    queue = rig.queue(RequiresSession="true")
-    rig.namespace.send(queue, ServiceBusMessage(b"1", session_id="customer-7"))
-    told = observation(start=StartFrom.EARLIEST)
-    view = consumer(rig, told, mode="browse", entities=[queue], browse_seconds=0.1)
-    view.open()
-    [delivery] = view.receive(10, 5).deliveries
-    view.close()
-    assert delivery.key == "customer-7"
-    taking = consumer(rig, mode="consume", entities=[queue])
-    taking.open()
-    with pytest.raises(PermanentFailure, match="requires sessions"):
-        until(lambda: taking.receive(1, 0.2) is None, "Service Bus refuses the link")
-    taking.close()
-
-
 class _Partitions:
     """Numbers of a partitioned entity: the partition is in the top 16 bits."""
 
@@ -253,6 +237,24 @@ def test_what_was_not_settled_goes_back_when_the_consumer_closes(rig: ServiceBus
     again.open()
     assert [each.payload for each in collect(again, 3)] == [b"0", b"1", b"2"]
     again.close()
+
+
+def test_what_is_kept_from_other_consumers_is_bounded(rig: ServiceBusRig) -> None:
+    queue = rig.fill(500)
+    taking = consumer(rig, mode="consume", entities=[queue])
+    taking.open()
+    until(lambda: taking.receive(1, 0.2).deliveries, "one comes")
+    for _ in range(5):
+        taking.keep_alive()
+    with (
+        rig.namespace.client() as client,
+        client.get_queue_receiver(queue, prefetch_count=500, keep_alive=0) as receiver,
+    ):
+        left = 0
+        while messages := receiver.receive_messages(500, max_wait_time=1):
+            left += len(messages)
+    taking.close()
+    assert left >= 300
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from azure.servicebus._pyamqp.client import ReceiveClient, SendClient
 from azure.servicebus._pyamqp.link import Link
 from azure.servicebus._pyamqp.receiver import ReceiverLink
 from azure.servicebus._pyamqp.sender import SenderLink
+from azure.servicebus._pyamqp.session import Session
 
 
 def test_this_version_was_tried() -> None:
@@ -23,10 +24,11 @@ def test_the_names_are_there() -> None:
         ServiceBusReceiver: ["_renew_locks"],
         ServiceBusSender: ["create_message_batch"],
         SendClient: ["do_work", "auth_complete"],
-        ReceiveClient: ["do_work"],
+        ReceiveClient: ["do_work", "_message_received"],
         Link: ["get_state", "flow"],
         SenderLink: ["send_transfer"],
-        ReceiverLink: ["_outgoing_disposition"],
+        ReceiverLink: ["_outgoing_disposition", "_outgoing_detach", "detach"],
+        Session: ["create_receiver_link"],
         Connection: ["listen"],
         SSLTransport: ["read"],
     }.items():

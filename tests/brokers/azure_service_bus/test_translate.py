@@ -181,9 +181,27 @@ def test_what_service_bus_cannot_carry_says_so(message: Message, why: str) -> No
 
 def test_messages_of_other_sessions_do_not_share_a_batch() -> None:
     one = outgoing(Message(b"", headers=[("servicebus.session_id", "a")]))
-    two = outgoing(Message(b"", key="a"))
+    two = outgoing(Message(b"", headers=[("servicebus.partition_key", "a")]))
     assert one.goes_with == ("a", None)
     assert two.goes_with == (None, "a")
+
+
+@pytest.mark.parametrize(
+    ("message", "session"),
+    [
+        (Message(b"", key="a"), b"a"),
+        (Message(b"", key=b"a"), b"a"),
+        (Message(b"", key="a", headers=[("servicebus.session_id", "s")]), b"s"),
+        (Message(b"", key="p", headers=[("servicebus.partition_key", "p")]), None),
+        (Message(b"", key=""), None),
+        (Message(b""), None),
+    ],
+)
+def test_a_key_becomes_the_session_id_unless_the_original_had_none(
+    message: Message, session: bytes | None
+) -> None:
+    sent: Any = decode_payload(memoryview(encoded(outgoing(message).message)))
+    assert (sent.properties.group_id if sent.properties else None) == session
 
 
 def test_a_long_property_section_that_spans_frames_is_still_read() -> None:

@@ -162,7 +162,7 @@ def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> None:
         assert "not trusted" in failed.words
         steps = check(settings, ca_file=str(files.certificate))
         assert [step.verdict for step in steps] == [Verdict.OK] * 5, steps
-        with pytest.raises(PermanentFailure, match="TLS failed"):
+        with pytest.raises(PermanentFailure, match="certificate is not trusted"):
             SQS().discover(SQSConfig.model_validate(settings))
         trusting = SQSConfig.model_validate({**settings, "ca_file": str(files.certificate)})
         assert SQS().discover(trusting)

@@ -10,9 +10,17 @@ import pytest
 from collectors.sqs.consumer import expired
 from collectors.sqs.tap import tap_name
 from eventhub.brokers.contract import Confirmed, Gap, Message
+from eventhub.brokers.errors import NotConnected, PermanentFailure
 from tests.brokers.sqs.rig import HEADER_VALUES, TopicRig
 from tests.brokers.sqs.server import Cloud
-from tests.contracts.broker import collect, observation, opened, publishing, receive_batch
+from tests.contracts.broker import (
+    collect,
+    observation,
+    opened,
+    publishing,
+    receive_batch,
+    until,
+)
 
 
 @pytest.fixture
@@ -182,3 +190,19 @@ def test_the_name_of_the_queue_is_one_that_a_rule_may_have_too() -> None:
     ]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 64 and name.isascii() and " " not in name for name in names)
+
+
+def test_a_topic_deleted_behind_the_tap_is_noticed(
+    rig: TopicRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collectors.sqs.consumer._CHECK_EVERY", 0.0)
+    with opened(rig) as consumer:
+        checkpoint = consumer.receive(1, 0.1).checkpoint
+        rig.sns.delete_topic(TopicArn=rig.destination)
+        with pytest.raises(NotConnected, match=f"{rig.destination} was removed"):
+            until(lambda: consumer.receive(1, 0.1) is None, "it is noticed")
+    with (
+        pytest.raises(PermanentFailure, match=rig.destination),
+        opened(rig, last_seen=now(), checkpoint=checkpoint),
+    ):
+        pass

@@ -10,13 +10,17 @@ import msgspec
 
 from tests.brokers.azure_service_bus.peer.filters import Rule, matches
 from tests.brokers.azure_service_bus.peer.queues import DEAD_LETTERS, Entry, Queue, Settings
-from tests.brokers.azure_service_bus.peer.sections import Parts, parts
+from tests.brokers.azure_service_bus.peer.sections import Parts, group_id, parts
 
-__all__ = ["Namespace", "Subscription", "Topic", "now"]
+__all__ = ["Namespace", "SessionNeeded", "Subscription", "Topic", "now"]
 
 
 def now() -> int:
     return time.time_ns() // 1_000_000
+
+
+class SessionNeeded(Exception):
+    """A message without a session id, for a queue that requires sessions."""
 
 
 @dataclass
@@ -105,12 +109,15 @@ class Namespace:
     # Messages
 
     def send(self, target: str, raw: bytes) -> list[Queue]:
-        """Where the message went. Raises KeyError for no such entity, OverflowError when full."""
+        """Where the message went. Raises KeyError for no such entity, OverflowError when full,
+        and SessionNeeded."""
         moment = now()
         message = parts(raw)
         queue = self.queues.get(target.lower())
         if queue is not None:
             reached = [queue]
+            if queue.settings.requires_session and group_id(message.bare) is None:
+                raise SessionNeeded(queue.path)
         else:
             reached = [
                 each.queue
@@ -121,7 +128,10 @@ class Namespace:
             if each.size + len(message.bare) > each.settings.max_bytes:
                 raise OverflowError(each.path)
         for each in reached:
-            each.put(message, moment)
+            if each.settings.requires_session and group_id(message.bare) is None:
+                each.bury(message, moment, "Session id is null.", "The entity requires sessions.")
+            else:
+                each.put(message, moment)
         return reached
 
     def tick(self) -> None:

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.brokers.azure_service_bus.peer.sections import Parts, head, join_properties
+from tests.brokers.azure_service_bus.peer.sections import Parts, group_id, head, join_properties
 
-__all__ = ["DEAD_LETTERS", "Entry", "Queue", "Settings"]
+__all__ = ["DEAD_LETTERS", "Entry", "Queue", "SessionLock", "Settings"]
 
 DEAD_LETTERS = "$DeadLetterQueue"
 _SCHEDULED = "x-opt-scheduled-enqueue-time"
@@ -38,6 +38,8 @@ class Entry:
     """Milliseconds since 1970."""
     delivery_count: int = 0
     state: int = ACTIVE
+    session: str | None = None
+    """Of entities that require sessions."""
     token: uuid.UUID | None = None
     locked_until: int = 0
 
@@ -48,9 +50,17 @@ class Entry:
             "x-opt-enqueued-time": self.enqueued,
             "x-opt-message-state": self.state,
         }
-        if self.token is not None:
+        if self.token is not None and self.session is None:
             annotations["x-opt-locked-until"] = self.locked_until
         return head(annotations, self.parts.ttl, self.delivery_count) + self.parts.bare
+
+
+@dataclass(eq=False)
+class SessionLock:
+    """One receiver's claim on all messages of a session, those to come included."""
+
+    id: str
+    locked_until: int
 
 
 class Queue:
@@ -65,7 +75,9 @@ class Queue:
         self.size = 0
         self.dead: Queue | None = None
         self._told = told
-        self._ready: list[int] = []
+        self._ready: dict[str | None, list[int]] = {}
+        """Sequence numbers by session."""
+        self._sessions: dict[str, SessionLock] = {}
         self._locked: dict[uuid.UUID, Entry] = {}
 
     def put(self, parts: Parts, now: int) -> Entry:
@@ -78,15 +90,56 @@ class Queue:
         return entry
 
     def restore(self, entry: Entry) -> None:
+        if self.settings.requires_session:
+            entry.session = group_id(entry.parts.bare)
         self.entries[entry.sequence] = entry
         self.next_sequence = max(self.next_sequence, entry.sequence + 1)
         self.size += len(entry.parts.bare)
         if entry.state == ACTIVE:
-            heapq.heappush(self._ready, entry.sequence)
+            self._free(entry)
 
-    def take(self, now: int) -> Entry | None:
+    # Sessions
+
+    def accept(self, now: int, wanted: str | None) -> SessionLock | None:
+        """This session, or of those that are free and have messages that with the oldest."""
+        if wanted is None:
+            free = [id_ for id_ in self._ready if id_ is not None and id_ not in self._sessions]
+            oldest = [(entry.sequence, id_) for id_ in free if (entry := self._oldest(id_))]
+            if not oldest:
+                return None
+            wanted = min(oldest)[1]
+        elif wanted in self._sessions:
+            return None
+        made = SessionLock(wanted, now + round(self.settings.lock_seconds * 1000))
+        self._sessions[wanted] = made
+        return made
+
+    def holds(self, lock: SessionLock) -> bool:
+        return self._sessions.get(lock.id) is lock
+
+    def renew_session(self, session: str, now: int) -> int | None:
+        lock = self._sessions.get(session)
+        if lock is None:
+            return None
+        lock.locked_until = now + round(self.settings.lock_seconds * 1000)
+        return lock.locked_until
+
+    def leave(self, lock: SessionLock) -> None:
+        """Frees what was not completed; no delivery is counted."""
+        if self.holds(lock):
+            for entry in self._unlock_all(lock):
+                self._free(entry)
+
+    def _unlock_all(self, lock: SessionLock) -> list[Entry]:
+        del self._sessions[lock.id]
+        held = [token for token, entry in self._locked.items() if entry.session == lock.id]
+        return [entry for token in held if (entry := self._unlock(token)) is not None]
+
+    # Messages
+
+    def take(self, now: int, session: str | None = None) -> Entry | None:
         """The oldest that is free, locked from now on."""
-        entry = self._oldest()
+        entry = self._pop(session)
         if entry is not None:
             entry.token = uuid.uuid4()
             entry.locked_until = now + round(self.settings.lock_seconds * 1000)
@@ -109,7 +162,7 @@ class Queue:
         elif failed:
             self._count(entry)
         else:
-            heapq.heappush(self._ready, entry.sequence)
+            self._free(entry)
         return True
 
     def dead_letter(self, token: uuid.UUID, reason: str, description: str) -> bool:
@@ -131,8 +184,11 @@ class Queue:
 
     def tick(self, now: int) -> None:
         """Let locks run out, messages expire and scheduled ones appear."""
+        for lock in [each for each in self._sessions.values() if each.locked_until <= now]:
+            for entry in self._unlock_all(lock):
+                self._count(entry)
         for token, entry in list(self._locked.items()):
-            if entry.locked_until <= now:
+            if entry.session is None and entry.locked_until <= now:
                 del self._locked[token]
                 entry.token = None
                 self._count(entry)
@@ -140,7 +196,7 @@ class Queue:
             ttl = min(entry.parts.ttl or 2**62, self.settings.ttl or 2**62)
             if entry.state == SCHEDULED and entry.enqueued <= now:
                 entry.state = ACTIVE
-                heapq.heappush(self._ready, entry.sequence)
+                self._free(entry)
             elif entry.token is None and entry.enqueued + ttl <= now:
                 self._expire(entry)
 
@@ -152,12 +208,24 @@ class Queue:
         self.size -= len(entry.parts.bare)
         self._told(self, "gone", entry)
 
-    def _oldest(self) -> Entry | None:
-        while self._ready:
-            entry = self.entries.get(heapq.heappop(self._ready))
+    def _free(self, entry: Entry) -> None:
+        heapq.heappush(self._ready.setdefault(entry.session, []), entry.sequence)
+
+    def _oldest(self, session: str | None) -> Entry | None:
+        ready = self._ready.get(session, [])
+        while ready:
+            entry = self.entries.get(ready[0])
             if entry is not None and entry.token is None and entry.state == ACTIVE:
                 return entry
+            heapq.heappop(ready)
+        self._ready.pop(session, None)
         return None
+
+    def _pop(self, session: str | None) -> Entry | None:
+        entry = self._oldest(session)
+        if entry is not None:
+            heapq.heappop(self._ready[session])
+        return entry
 
     def _unlock(self, token: uuid.UUID) -> Entry | None:
         entry = self._locked.pop(token, None)
@@ -176,7 +244,7 @@ class Queue:
             )
             return
         self._told(self, "count", entry)
-        heapq.heappush(self._ready, entry.sequence)
+        self._free(entry)
 
     def _expire(self, entry: Entry) -> None:
         if self.dead is not None and self.settings.dead_letters_expired:
@@ -185,12 +253,14 @@ class Queue:
             self.remove(entry)
 
     def _bury(self, entry: Entry, reason: str, description: str) -> None:
-        assert self.dead is not None
         self.remove(entry)
-        bare = join_properties(
-            entry.parts.bare,
-            {"DeadLetterReason": reason, "DeadLetterErrorDescription": description},
-        )
-        moved = self.dead.put(entry.parts._replace(bare=bare), entry.enqueued)
+        moved = self.bury(entry.parts, entry.enqueued, reason, description)
         moved.delivery_count = entry.delivery_count
         self._told(self.dead, "count", moved)
+
+    def bury(self, parts: Parts, enqueued: int, reason: str, description: str) -> Entry:
+        """Straight to the dead letters."""
+        assert self.dead is not None
+        told = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
+        bare = join_properties(parts.bare, told)
+        return self.dead.put(parts._replace(bare=bare), enqueued)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from proton import Message
 
-__all__ = ["Parts", "head", "join_properties", "parts", "unbatch"]
+__all__ = ["Parts", "group_id", "head", "join_properties", "parts", "unbatch"]
 
 _HEADER, _ANNOTATIONS, _PROPERTIES, _APPLICATION, _DATA = 0x70, 0x72, 0x73, 0x74, 0x75
 _EMPTY_BODY = b"\x00\x53\x77\x40"
@@ -82,6 +82,16 @@ def parts(raw: bytes) -> Parts:
     }
     ttl = round(message.ttl * 1000) if message.ttl else None
     return Parts(raw[start_of_bare:], annotations, ttl)
+
+
+def group_id(bare: bytes) -> str | None:
+    """Service Bus calls it the session id."""
+    for code, start, end in sections(bare):
+        if code == _PROPERTIES:
+            message = Message()
+            message.decode(bare[start:end] + _EMPTY_BODY)
+            return message.group_id or None
+    return None
 
 
 def head(annotations: dict[str, object], ttl: int | None, delivery_count: int) -> bytes:
