@@ -1,4 +1,5 @@
-"""The process of one source: connect, observe, come back after every failure, leave cleanly."""
+"""The process of a source or of one share of it: connect, observe, come back after every failure,
+leave cleanly."""
 
 import logging
 import multiprocessing
@@ -19,6 +20,7 @@ from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.ingestion.pipeline import Pipeline, Settings, Stopped
 from eventhub.live.announcer import Announcer
 from eventhub.sources.credentials import CredentialsLocked
+from eventhub.sources.leases import Holding
 from eventhub.sources.models import Source
 from eventhub.store.contract import EventWriter, Resume, StoreUnavailable, Superseded
 from eventhub.store.engine import open_writer
@@ -34,10 +36,11 @@ PERSON_WAIT: Final = 60.0
 
 
 class Collector:
-    def __init__(self, source: Source, stop: threading.Event) -> None:
+    def __init__(self, source: Source, share: int, stop: threading.Event) -> None:
         self._source = source
+        self._share = share
         self._stop = stop
-        self._reporter = Reporter(source.pk)
+        self._reporter = Reporter(Holding(source.pk, share))
         self._attempts = 0
 
     def run(self) -> None:
@@ -48,7 +51,8 @@ class Collector:
         try:
             resume = self._resume(writer)
             if resume is not None:
-                DepthSampler(self._source, self._stop).start()
+                if self._share == 0:  # what waits on the broker is asked once, not by each share
+                    DepthSampler(self._source, self._stop).start()
                 self._observe(writer, announcer, resume)
         finally:
             announcer.close()
@@ -58,7 +62,7 @@ class Collector:
         attempt = 0
         while not self._stop.is_set():
             try:
-                return writer.resume(self._source.pk)
+                return writer.resume(self._source.pk, self._share, self._source.shares)
             except StoreUnavailable as error:
                 attempt += 1
                 self._reporter.tell(State.STARTING, f"The store is away: {error}")
@@ -73,6 +77,7 @@ class Collector:
                 source.payload_limit,
                 source.mode.settles,
                 tuple(source.type_path.split(".")) if source.type_path else (),
+                self._share,
             ),
             writer,
             announcer,
@@ -87,7 +92,7 @@ class Collector:
             except Stopped:
                 return
             except Superseded as error:
-                logger.warning("%s: %s", source.name, error)
+                logger.warning("%s, share %d: %s", source.name, self._share, error)
                 return
             except NotConnected as error:
                 self._attempts += 1
@@ -99,7 +104,7 @@ class Collector:
     def _connection(self, pipeline: Pipeline) -> None:
         """One connection's life."""
         observation = self._source.observation(
-            checkpoint=pipeline.checkpoint, last_seen=pipeline.last_seen
+            checkpoint=pipeline.checkpoint, last_seen=pipeline.last_seen, share=self._share
         )
         consumer: Consumer = self._source.adapter.consumer(
             self._source.configuration(), observation
@@ -129,22 +134,24 @@ class Collector:
         self._stop.wait(seconds)
 
 
-def collect(source_id: int) -> None:
-    """The main function of a source's process."""
+def collect(holding: Holding) -> None:
+    """The main function of a collector's process."""
     stop = _stop_on_signals()
-    source = Source.objects.get(pk=source_id)
+    source = Source.objects.get(pk=holding.source_id)
+    if holding.share >= source.shares:
+        return  # of a moment ago, when there were more
     try:
-        Collector(source, stop).run()
+        Collector(source, holding.share, stop).run()
     except Exception as error:
         logger.exception("%s: the collector failed", source.name)
-        Reporter(source_id).tell(State.STARTING, FAILED + _words(error))
+        Reporter(holding).tell(State.STARTING, FAILED + _words(error))
         raise SystemExit(1) from error
 
 
-def remove_traces(source_id: int) -> None:
+def remove_traces(holding: Holding) -> None:
     """The main function of the process that removes a deleted source from its broker."""
     _stop_on_signals()
-    source = Source.objects.get(pk=source_id)
+    source = Source.objects.get(pk=holding.source_id)
     try:
         source.adapter.remove_traces(source.configuration(), source.observation())
     except (BrokerError, CredentialsLocked, ValidationError) as error:

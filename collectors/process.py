@@ -1,4 +1,4 @@
-"""One process of one source, and the rule by which it is started again."""
+"""One process of a source or of a share of one, and the rule by which it is started again."""
 
 import logging
 import time
@@ -7,6 +7,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Final
 
 from eventhub.brokers.backoff import delay
+from eventhub.sources.leases import Holding
 
 __all__ = ["GRACE", "SourceProcess"]
 
@@ -21,7 +22,7 @@ GRACE: Final = 2.5
 
 
 class SourceProcess:
-    """Runs `target(source_id)` and starts it again with backoff while it ends with a failure.
+    """Runs `target(holding)` and starts it again with backoff while it ends with a failure.
 
     `on_failure(words, seconds, failures)` is told how it ended and when it is started again.
     """
@@ -29,14 +30,14 @@ class SourceProcess:
     def __init__(
         self,
         context: ForkServerContext,
-        target: Callable[[int], None],
-        source_id: int,
+        target: Callable[[Holding], None],
+        holding: Holding,
         *,
         on_failure: Callable[[str, float, int], None],
     ) -> None:
         self._context = context
         self._target = target
-        self._source_id = source_id
+        self._holding = holding
         self._on_failure = on_failure
         self._process: ForkServerProcess | None = None
         self._started = 0.0
@@ -57,7 +58,7 @@ class SourceProcess:
         if self._process is not None:
             self._note_end()
         if not self.finished and time.monotonic() >= self._retry_at:
-            self._process = self._context.Process(target=self._target, args=(self._source_id,))
+            self._process = self._context.Process(target=self._target, args=(self._holding,))
             self._started = time.monotonic()
             self._process.start()
 
@@ -69,7 +70,7 @@ class SourceProcess:
             self._asked_to_stop = time.monotonic()
             self._process.terminate()
         elif time.monotonic() - self._asked_to_stop > GRACE:
-            logger.warning("Source %d did not leave in time and is ended.", self._source_id)
+            logger.warning("The collector of %s did not leave in time and is ended.", self._holding)
             self._process.kill()
 
     def join(self, deadline: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import Error, connection
 from django.utils import timezone
 
+from eventhub.sources.leases import Holding
 from eventhub.sources.models import CollectorStatus
 
 __all__ = ["FAILED", "Reporter", "State"]
@@ -24,10 +25,10 @@ FAILED: Final = "The collector failed: "
 
 
 class Reporter:
-    """Writes the status of one source. A database that is away never stops a collector."""
+    """Writes the status of one collector. A database that is away never stops it."""
 
-    def __init__(self, source_id: int) -> None:
-        self._source_id = source_id
+    def __init__(self, holding: Holding) -> None:
+        self._holding = holding
         self._last: dict[str, Any] = {}
         self._received = 0
         self._beats = deque([(time.monotonic(), 0)], maxlen=RATE_BEATS)
@@ -74,13 +75,13 @@ class Reporter:
 
     def note_crash(self, words: str, *, retry_in: float, attempts: int) -> None:
         """Say that the process ended, and keep the reason that it could still give itself."""
-        status = CollectorStatus.objects.filter(source_id=self._source_id).first()
+        status = CollectorStatus.objects.filter(**self._holding._asdict()).first()
         own_words = status.reason if status and status.reason.startswith(FAILED) else ""
         self.tell(State.STARTING, own_words or words, retry_in=retry_in, attempts=attempts)
 
     def _write(self, **values: Any) -> None:
         try:
-            CollectorStatus.objects.update_or_create(source_id=self._source_id, defaults=values)
+            CollectorStatus.objects.update_or_create(**self._holding._asdict(), defaults=values)
         except Error as error:
-            logger.warning("The status of source %d is not written: %s", self._source_id, error)
+            logger.warning("The status of %s is not written: %s", self._holding, error)
             connection.close()

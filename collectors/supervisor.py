@@ -1,12 +1,12 @@
-"""Keeps one process for each source that this host holds, and on SQLite the one process that
-writes events."""
+"""Keeps one process for each source, or share of one, that this host holds, and on SQLite the one
+process that writes events."""
 
 import logging
 import multiprocessing
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from collectors.collector import collect, remove_traces
 from collectors.process import GRACE, SourceProcess
 from collectors.status import Reporter, State
 from eventhub.brokers.backoff import delay
-from eventhub.sources.leases import Leases
+from eventhub.sources.leases import Holding, Leases
 from eventhub.sources.models import Source
 from eventhub.store.engine import writer_command
 
@@ -34,6 +34,7 @@ class Wanted(NamedTuple):
 
     revision: int
     desired: str
+    shares: int
 
 
 class Supervisor:
@@ -43,27 +44,26 @@ class Supervisor:
         """`host` is the name under which it holds leases (`eventhub.sources.leases`)."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["collectors.preload"])
-        self._processes: dict[int, tuple[Wanted, SourceProcess]] = {}
+        self._processes: dict[Holding, tuple[Wanted, SourceProcess]] = {}
         self._writer = WriterProcess(writer_command())
         self._leases = Leases(host)
-        self._seen: set[int] = set()
-        """The sources that should run, as the last tick found them."""
+        self._seen: set[Holding] = set()
+        """What should run, as the last tick found it."""
 
     def tick(self) -> None:
         """Never raises for a database that is away: what runs goes on."""
         self._writer.keep()
         try:
-            sources = Source.objects.values_list("pk", "revision", "desired")
-            wanted = {pk: Wanted(revision, desired) for pk, revision, desired in sources}
+            wanted = dict(_all_wanted())
             self._keep_leases(wanted)
-            for source_id in wanted.keys() | self._processes.keys():
-                self._align(source_id, wanted.get(source_id))
+            for holding in wanted.keys() | self._processes.keys():
+                self._align(holding, wanted.get(holding))
         except Error as error:
             logger.warning("The sources cannot be read: %s", error)
             connection.close()
             self._leases.lapse()
-            for source_id in self._processes.keys() - self._leases.held:
-                self._processes[source_id][1].ask_to_stop()
+            for holding in self._processes.keys() - self._leases.held:
+                self._processes[holding][1].ask_to_stop()
 
     def stop(self) -> None:
         """Stop every source, then the writer that they settle on."""
@@ -79,48 +79,57 @@ class Supervisor:
         except Error as error:
             logger.warning("The leases of this host are left to expire: %s", error)
 
-    def _keep_leases(self, wanted: Mapping[int, Wanted]) -> None:
-        active = {pk for pk, each in wanted.items() if each.desired != Desired.STOPPED}
+    def _keep_leases(self, wanted: Mapping[Holding, Wanted]) -> None:
+        active = {key for key, each in wanted.items() if each.desired != Desired.STOPPED}
         # A source that somebody has just started does not wait for the next renewal.
         if self._leases.due or active - self._seen:
             self._leases.keep(active, self._processes.keys())
         self._seen = active
 
-    def _align(self, source_id: int, wanted: Wanted | None) -> None:
-        running_for, process = self._processes.get(source_id, (None, None))
-        held = source_id in self._leases.held
+    def _align(self, holding: Holding, wanted: Wanted | None) -> None:
+        running_for, process = self._processes.get(holding, (None, None))
+        held = holding in self._leases.held
         changed = running_for != wanted or not held
         if process is not None and (changed or _left(wanted, process)):
             if process.running:
                 process.ask_to_stop()
                 return
-            del self._processes[source_id]
+            del self._processes[holding]
             process = None
             if wanted is not None and wanted.desired == Desired.STOPPED:
-                Reporter(source_id).tell(State.STOPPED)
+                Reporter(holding).tell(State.STOPPED)
         if wanted is None or wanted.desired == Desired.STOPPED or not held:
             return
         if process is None:
-            process = self._new_process(source_id, wanted)
+            process = self._new_process(holding, wanted)
         process.keep()
         if wanted.desired == Desired.DELETED and (
             process.finished or process.failures >= REMOVAL_TRIES
         ):
-            Source.objects.filter(pk=source_id, desired=Desired.DELETED).delete()
+            Source.objects.filter(pk=holding.source_id, desired=Desired.DELETED).delete()
 
-    def _new_process(self, source_id: int, wanted: Wanted) -> SourceProcess:
+    def _new_process(self, holding: Holding, wanted: Wanted) -> SourceProcess:
         def on_failure(words: str, seconds: float, failures: int) -> None:
-            logger.warning("source %d: %s Again in %.1f s.", source_id, words, seconds)
-            Reporter(source_id).note_crash(words, retry_in=seconds, attempts=failures)
+            logger.warning("%s: %s Again in %.1f s.", holding, words, seconds)
+            Reporter(holding).note_crash(words, retry_in=seconds, attempts=failures)
 
         process = SourceProcess(
             self._context,
             collect if wanted.desired == Desired.RUNNING else remove_traces,
-            source_id,
+            holding,
             on_failure=on_failure,
         )
-        self._processes[source_id] = wanted, process
+        self._processes[holding] = wanted, process
         return process
+
+
+def _all_wanted() -> Iterator[tuple[Holding, Wanted]]:
+    """What a person wants of each source, for each of its shares; a deleted one's traces on the
+    broker are removed once."""
+    sources = Source.objects.values_list("pk", "revision", "desired", "shares")
+    for pk, revision, desired, shares in sources:
+        for share in range(1 if desired == Desired.DELETED else shares):
+            yield Holding(pk, share), Wanted(revision, desired, shares)
 
 
 def _left(wanted: Wanted | None, process: SourceProcess) -> bool:

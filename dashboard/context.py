@@ -1,5 +1,6 @@
 """What every page's frame needs: where the reader is, and how many sources are up."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
@@ -59,8 +60,21 @@ def _chrome(request: HttpRequest) -> Chrome:
         Page(title, reverse(name), letter, here == name or here.split("-")[0] in family)
         for title, name, letter, family in _PAGES
     ]
-    now = timezone.now()
-    rows = Source.objects.filter(desired=Source.Desired.RUNNING).values_list(
-        "status__state", "status__heartbeat"
+    wanted, up = _collectors()
+    return Chrome(
+        pages, up=sum(up[pk] == shares for pk, shares in wanted.items()), total=len(wanted)
     )
-    return Chrome(pages, up=sum(is_up(*row, now) for row in rows), total=len(rows))
+
+
+def _collectors() -> tuple[dict[int, int], Counter[int]]:
+    """Of each source that should be running, how many collectors there should be and are up."""
+    now = timezone.now()
+    wanted: dict[int, int] = {}
+    up: Counter[int] = Counter()
+    rows = Source.objects.filter(desired=Source.Desired.RUNNING).values_list(
+        "pk", "shares", "statuses__share", "statuses__state", "statuses__heartbeat"
+    )
+    for pk, shares, share, state, heartbeat in rows:
+        wanted[pk] = shares
+        up[pk] += is_up(state, heartbeat, now) and share < shares
+    return wanted, up

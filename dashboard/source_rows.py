@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from dashboard.charts.series import MINUTE
-from dashboard.condition import Condition, condition_of, rate_of
+from dashboard.condition import URGENCY, Condition, condition_of
 from eventhub.brokers.contract import Adapter, Mode, ReadSafety
 from eventhub.brokers.errors import BrokerError
 from eventhub.sources.models import Source
@@ -20,7 +20,6 @@ GAP_DAYS: Final = 7
 _LAST_EVENT_MINUTES: Final = 60
 _DAY: Final = 86_400_000
 _MOST_GAPS: Final = 1000
-_URGENCY: Final = {"bad": 0, "unknown": 1, "warn": 2, "ok": 3, "plain": 4}
 
 SAFETY: Final = {
     ReadSafety.HARMLESS: ("ok", "shield"),
@@ -37,7 +36,6 @@ class Row(msgspec.Struct, frozen=True):
     address: str
     mode: Mode | None
     condition: Condition
-    rate: float | None
     last_event: int | None
     """Start of the last minute with events, of the last hour."""
     last_gap: StoredGap | None
@@ -103,7 +101,7 @@ def rows(
         found,
         key=lambda row: (
             kept.get(row.source.name, len(kept)),
-            _URGENCY[row.condition.tone],
+            URGENCY[row.condition.tone],
             row.condition.word,
             row.source.name,
         ),
@@ -115,7 +113,7 @@ def summary(found: Iterable[Row]) -> Summary:
     states = Counter((row.condition.tone, row.condition.word) for row in listed)
     others = sorted(
         ((tone, f"{number} {word}") for (tone, word), number in states.items() if tone != "ok"),
-        key=lambda state: _URGENCY[state[0]],
+        key=lambda state: URGENCY[state[0]],
     )
     return Summary(
         total=len(listed),
@@ -142,7 +140,6 @@ def _row(
         address=_address(adapter, source),
         mode=source.mode if adapter else None,
         condition=condition,
-        rate=rate_of(source, condition),
         last_event=last_events.get(source.pk),
         last_gap=last_gap,
         retry_in=_until(condition.retry_at, now),

@@ -185,6 +185,5 @@ def test_a_collector_that_waits_to_try_again_is_not_called_silent(
 ) -> None:
     moment = timezone.now()
     shop = source(state="not connected", heartbeat=moment - timedelta(seconds=25))
-    shop.status.retry_at = moment - timedelta(seconds=late)
-    shop.status.save()
+    shop.statuses.update(retry_at=moment - timedelta(seconds=late))
     assert word in text(viewer, "/").partition("Needs attention")[2]

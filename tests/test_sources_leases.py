@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from eventhub.sources.leases import LEASE, Leases, host_name
+from eventhub.sources.leases import LEASE, Holding, Leases, host_name
 from eventhub.sources.models import CollectorHost, Source, SourceLease
 from tests.installation import Installation
 from tests.servers.process import wait_until
@@ -16,8 +16,15 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def sources() -> list[int]:
-    return [Source.objects.create(name=f"s{n}", kind="memory").pk for n in range(4)]
+def sources() -> list[Holding]:
+    return [Holding(Source.objects.create(name=f"s{n}", kind="memory").pk) for n in range(4)]
+
+
+@pytest.fixture
+def shares() -> list[Holding]:
+    """Of one source."""
+    source = Source.objects.create(name="wide", kind="memory", shares=4)
+    return [Holding(source.pk, share) for share in range(4)]
 
 
 def expire(holder: str) -> None:
@@ -27,13 +34,13 @@ def expire(holder: str) -> None:
     CollectorHost.objects.filter(name=holder).update(seen=Now() - timedelta(seconds=LEASE + 1))
 
 
-def test_a_host_that_is_alone_holds_all(sources: list[int]) -> None:
+def test_a_host_that_is_alone_holds_all(sources: list[Holding]) -> None:
     one = Leases("one")
     one.keep(sources, [])
     assert one.held == set(sources)
 
 
-def test_a_second_host_gets_its_share_when_the_first_has_let_go(sources: list[int]) -> None:
+def test_a_second_host_gets_its_share_when_the_first_has_let_go(sources: list[Holding]) -> None:
     one, two = Leases("one"), Leases("two")
     one.keep(sources, [])
     two.keep(sources, [])
@@ -48,7 +55,7 @@ def test_a_second_host_gets_its_share_when_the_first_has_let_go(sources: list[in
     assert one.held & two.held == set()
 
 
-def test_what_a_dead_host_held_is_taken_over(sources: list[int]) -> None:
+def test_what_a_dead_host_held_is_taken_over(sources: list[Holding]) -> None:
     one, two = Leases("one"), Leases("two")
     one.keep(sources, [])
     expire("one")
@@ -60,25 +67,47 @@ def test_what_a_dead_host_held_is_taken_over(sources: list[int]) -> None:
     assert one.held == set(), "the first does not get back what another holds"
 
 
-def test_a_host_that_starts_again_goes_on_with_its_own(sources: list[int]) -> None:
+def test_a_host_that_starts_again_goes_on_with_its_own(sources: list[Holding]) -> None:
     Leases("one").keep(sources, [])
     again = Leases("one")
     again.keep(sources, [])
     assert again.held == set(sources)
 
 
-def test_what_nobody_wants_is_given_up_and_leaving_gives_up_all(sources: list[int]) -> None:
+def test_what_nobody_wants_is_given_up_and_leaving_gives_up_all(sources: list[Holding]) -> None:
     one = Leases("one")
     one.keep(sources, [])
     one.keep(sources[:1], [])
-    assert list(SourceLease.objects.values_list("source_id", flat=True)) == sources[:1]
+    assert list(SourceLease.objects.values_list("source_id", "share")) == sources[:1]
     one.leave()
     assert not SourceLease.objects.exists()
     assert not CollectorHost.objects.exists()
 
 
+def test_hosts_divide_the_shares_of_one_source_and_take_over_each_others(
+    shares: list[Holding],
+) -> None:
+    one, two = Leases("one"), Leases("two")
+    two.keep([], [])
+    one.keep(shares, [])
+    two.keep(shares, [])
+    assert (len(one.held), len(two.held)) == (2, 2)
+    assert one.held | two.held == set(shares)
+    expire("one")
+    two.keep(shares, [])
+    assert two.held == set(shares)
+
+
+def test_a_share_that_is_no_more_is_given_up(shares: list[Holding]) -> None:
+    one = Leases("one")
+    one.keep(shares, [])
+    one.keep(shares[:1], shares)
+    assert one.held == set(shares[:1])
+    assert list(SourceLease.objects.values_list("source_id", "share")) == shares[:1]
+
+
 def test_without_the_database_only_a_host_that_is_alone_holds_on(
-    sources: list[int], monkeypatch: pytest.MonkeyPatch
+    sources: list[Holding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = Leases("one"), Leases("two")
     one.keep(sources, [])

@@ -35,9 +35,10 @@ def admin(client: Client) -> Client:
     return client
 
 
-def make(name: str = "shop", **values: Any) -> Source:
+def make(name: str = "shop", shares: int = 1, **values: Any) -> Source:
     source = Source(name=name, kind="sample", **values)
     source.configure(SampleConfig.model_validate(VALID))
+    source.shares = shares
     source.save()
     return source
 
@@ -86,6 +87,47 @@ class TestList:
         assert "does not answer" in shown
         assert "stopped" in shown
 
+    @pytest.mark.parametrize(
+        ("others", "word", "reason", "rate"),
+        [
+            ({1: "up", 2: "up"}, "up", "", "7.0"),
+            ({1: "not connected", 2: "up"}, "not connected", "1 of 3 collectors: Gone.", "4.8"),
+            ({1: "not connected", 2: "not connected"}, "not connected", "2 of 3 coll", "2.5"),
+            ({1: "up"}, "no collector", "1 of 3 collectors: no collector has", "4.8"),
+            ({1: "up", 2: "silent"}, "no heartbeat", "1 of 3 collectors: its coll", "4.8"),
+            ({1: "up", 2: "up", 3: "failed"}, "up", "", "7.0"),
+        ],
+    )
+    def test_a_source_of_several_collectors_is_one_row_with_the_worst_of_them(
+        self, admin: Client, others: dict[int, str], word: str, reason: str, rate: str
+    ) -> None:
+        """The fourth is left over from when there were more."""
+        source = make("a", shares=3, desired="running")
+        past = timezone.now() - timedelta(minutes=6)
+        tell(source, "up", rate=2.5)
+        for share, state in others.items():
+            values: dict[str, Any] = {"share": share, "rate": 2.25}
+            if state == "not connected":
+                values |= {"reason": "Gone", "since": past}
+            if state == "silent":
+                values |= {"heartbeat": past}
+            tell(source, "up" if state == "silent" else state, **values)
+        page = admin.get(reverse("sources-rows"))
+        [row] = page.context["rows"]
+        assert row.condition.word == word
+        assert row.reason.startswith(reason)
+        assert f"{word} {rate}" in text(page).replace(" 6 min", "")
+        assert reason in text(page)
+
+    def test_the_frame_counts_a_source_as_up_when_all_its_collectors_are(
+        self, admin: Client
+    ) -> None:
+        source = make("a", desired="running", shares=2)
+        tell(source, "up")
+        assert "0 of 1 sources up" in text(admin.get(reverse("sources")))
+        tell(source, "up", share=1)
+        assert "1 of 1 sources up" in text(admin.get(reverse("sources")))
+
     def test_what_needs_a_person_comes_first(self, admin: Client) -> None:
         tell(make("a", desired="running"), "up")
         make("b", desired="stopped")
@@ -122,9 +164,11 @@ class TestList:
         self, admin: Client, number: int, django_assert_num_queries: Any
     ) -> None:
         for n in range(number):
-            tell(make(f"s{n:02}", desired="running"), "up")
-        # Session, user, groups, sources with their status.
-        with django_assert_num_queries(4):
+            source = make(f"s{n:02}", desired="running", shares=2)
+            for share in range(2):
+                tell(source, "up", share=share)
+        # Session, user, groups, sources, what their collectors say.
+        with django_assert_num_queries(5):
             admin.get(reverse("sources-rows"))
 
     def test_a_kind_that_is_not_installed_does_not_break_the_page(self, admin: Client) -> None:

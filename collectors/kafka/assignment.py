@@ -9,7 +9,9 @@ from confluent_kafka import TopicPartition
 from collectors.kafka.config import KafkaConfig
 from collectors.kafka.connection import Admin
 from collectors.kafka.offsets import EARLIEST, Partition, offsets_at, starts
+from collectors.kafka.problems import may_not_read, no_topic
 from collectors.kafka.progress import Progress
+from collectors.kafka.share import Share
 from collectors.kafka.topics import Chosen, Topic, look
 from eventhub.brokers.contract import Gap, Observation, StartFrom
 
@@ -36,6 +38,7 @@ class Assignment:
         self._client = client
         self._progress = progress
         self._chosen = Chosen(config.topics)
+        self._share = Share(observation.share, observation.shares)
         self._reading: set[Partition] = set()
         self._gaps: list[Gap] = []
         self._first = True
@@ -56,7 +59,9 @@ class Assignment:
 
     def look(self) -> None:
         """Take in what is new, and let go what is gone. Raises BrokerError."""
-        topics = look(self._admin, self._chosen)
+        topics, hidden = look(self._admin, self._chosen)
+        if not topics:
+            self._say_why(hidden)
         begun = self._begin(topics)
         gone = {each for each in self._reading if not _has(topics, each)}
         fresh = {each: offset for each, offset in begun.items() if each not in self._reading}
@@ -69,6 +74,16 @@ class Assignment:
         self._first = False
         self.look_due = time.monotonic() + LOOK_EVERY
 
+    def _say_why(self, hidden: list[str]) -> None:
+        """Raises PermanentFailure where what is read by name is not there. Only once the checkpoint
+        holds which topics were chosen: what appears later is then read from its beginning."""
+        if self._progress.changes:
+            return
+        if hidden:
+            raise may_not_read(hidden[0])
+        if self._chosen.names:
+            raise no_topic(self._chosen.names)
+
     def skip(self, partition: Partition) -> None:
         """The place to read at is not kept (any more): go on at the earliest that is."""
         kept = offsets_at(self._client, [partition], EARLIEST, self._config)
@@ -78,10 +93,10 @@ class Assignment:
         earliest, wanted = kept[partition], self._progress.offset(partition) or 0
         if earliest > wanted:
             lost = earliest - wanted
-            self._gap(partition, "The log was cut before it was read (its retention).", lost)
+            self._gap([partition], "The log was cut before it was read (its retention).", lost)
         else:
             reason = "The log ends before the place that was reached: it was cut."
-            self._gap(partition, reason)
+            self._gap([partition], reason)
         self._progress.move(partition, earliest)
         # A seek is an erroneous state after this error; a new assignment is not.
         self._client.incremental_unassign([TopicPartition(*partition)])
@@ -96,38 +111,33 @@ class Assignment:
         from_beginning: list[Partition] = []
         from_start: list[Partition] = []
         for topic in topics.values():
-            if self._progress.was_replaced(topic):
-                self._replace(topic)
-            later = not self._first or self._progress.is_later(topic.name)
-            for number in topic.partitions:
-                partition = (topic.name, number)
+            own = [each for each in topic.parts() if self._share.has(each)]
+            if replaced := self._progress.replaced(topic, own):
+                self._let_go(self._reading.intersection(replaced))
+                self._gap(replaced, "The topic was deleted and made again.")
+            for partition in own:
                 offset = self._progress.offset(partition)
                 if offset is not None:
                     known[partition] = offset
-                elif later:
+                elif not self._first or self._progress.is_later(partition):
                     from_beginning.append(partition)
                 else:
                     from_start.append(partition)
-            self._progress.note(topic)
         begun = offsets_at(self._client, from_beginning, EARLIEST, self._config)
         begun |= starts(self._client, from_start, *self._start(), self._config)
         for partition, offset in begun.items():
-            self._progress.move(partition, offset)
+            self._progress.begin(partition, offset, topics[partition[0]].id)
         return known | begun
-
-    def _replace(self, topic: Topic) -> None:
-        self._let_go({each for each in self._reading if each[0] == topic.name})
-        self._gap((topic.name, 0), "The topic was deleted and made again.")
-        self._progress.begin(topic)
 
     def _let_go(self, partitions: set[Partition]) -> None:
         if partitions:
             self._client.incremental_unassign([TopicPartition(*each) for each in partitions])
             self._reading -= partitions
 
-    def _gap(self, partition: Partition, reason: str, missed: int | None = None) -> None:
-        started = self._signs.get(partition, self._opened)
-        self._gaps.append(Gap(reason, started, _now(), missed, partition[0]))
+    def _gap(self, lost: list[Partition], reason: str, missed: int | None = None) -> None:
+        """Of partitions of one topic."""
+        started = min(self._signs.get(each, self._opened) for each in lost)
+        self._gaps.append(Gap(reason, started, _now(), missed, lost[0][0]))
 
     def _start(self) -> tuple[StartFrom, int | None]:
         observation = self._observation

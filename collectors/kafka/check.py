@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from collectors.kafka.config import KafkaConfig
 from collectors.kafka.connection import Admin, Cluster
-from collectors.kafka.problems import ADVERTISED, NotReachable
+from collectors.kafka.problems import ADVERTISED, NotReachable, no_topic, some
+from collectors.kafka.tls import handshake
 from collectors.kafka.topics import Chosen, describe
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step, Verdict
@@ -119,31 +120,10 @@ class _Check:
         raise problem
 
     def tls(self) -> str:
-        """By Python's own TLS, which tells apart what librdkafka calls a failed handshake."""
         assert self._socket is not None
         self._socket.settimeout(self._left() / 2)
-        try:
-            context = ssl.create_default_context(cafile=self._config.ca_file or None)
-        except (OSError, ssl.SSLError) as error:
-            raise PermanentFailure(
-                f"The CA file cannot be read: {error}.",
-                way_out="Give a PEM file on the machine of the collectors.",
-            ) from error
-        try:
-            self._socket = context.wrap_socket(self._socket, server_hostname=self._host)
-        except ssl.SSLCertVerificationError as error:
-            raise PermanentFailure(
-                f"The broker's certificate is not trusted: {error.verify_message}.",
-                way_out="Give the CA file of the authority that signed it, and the name it is for.",
-            ) from error
-        except TimeoutError as error:
-            raise NotConnected("The TLS handshake got no answer.") from error
-        except OSError as error:
-            raise PermanentFailure(
-                "The TLS handshake failed; this port may speak Kafka without TLS.",
-                way_out="Turn TLS off, or give the port of a listener with TLS.",
-            ) from error
-        return f"{self._socket.version()}, and the certificate is trusted."
+        self._socket = secured = handshake(self._config, self._socket, self._host)
+        return f"{secured.version()}, and the certificate is trusted."
 
     def authenticate(self) -> str:
         try:
@@ -192,20 +172,17 @@ class _Check:
         forbidden = [*hidden, *(topic.name for topic in topics.values() if not topic.readable)]
         if forbidden:
             raise PermanentFailure(
-                f"The user may not read {_some(forbidden)}.",
+                f"The user may not read {some(forbidden)}.",
                 way_out=self._grant(forbidden[0]),
             )
         missing = sorted(set(names) - set(topics))
         if missing and not topics:
-            raise PermanentFailure(
-                f"There is no topic {_some(missing)}.",
-                way_out="Check the spelling, or create it: EventHub creates no topics.",
-            )
+            raise no_topic(missing)
         if not self._config.topics:
             return "The cluster can be read; no topic is chosen yet."
         if missing or not topics:
             return _Told(
-                f"There is no topic {_some(missing or chosen.patterns)} yet.",
+                f"There is no topic {some(missing or chosen.patterns)} yet.",
                 "It is observed from its beginning once it is there.",
             )
         return f"May read {_count(len(topics), 'topic')}."
@@ -235,8 +212,3 @@ class _Check:
 
 def _count(number: int, thing: str, plural: str = "s") -> str:
     return f"{number} {thing}{'' if number == 1 else plural}"
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -132,6 +132,17 @@ class KafkaConfig(BrokerConfig):
         json_schema_extra=_MORE,
         max_length=1_000,
     )
+    collectors: int = Field(
+        default=1,
+        title="Collectors",
+        description=(
+            "How many processes share the partitions, on one host or on several. Each reads its own"
+            " ones; more than there are partitions have nothing to do."
+        ),
+        ge=1,
+        le=16,
+        json_schema_extra=_MORE,
+    )
     mode: Literal["log"] = Field(
         default="log",
         title="Observe by",
@@ -173,6 +184,10 @@ class KafkaConfig(BrokerConfig):
             if urlsplit(self.token_endpoint).scheme not in ("http", "https"):
                 raise ValueError("Signing in by OAUTHBEARER needs a token endpoint, https://….")
         return self
+
+    @property
+    def shares(self) -> int:
+        return self.collectors
 
     def needs_password(self) -> bool:
         return self.authentication in ("plain", "scram-sha-256", "scram-sha-512")

@@ -15,8 +15,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from collectors.kafka.config import KafkaConfig
-from collectors.kafka.problems import explain
+from collectors.kafka.problems import NotTrusted, explain
 from collectors.kafka.security import security
+from collectors.kafka.tls import why_not_trusted
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 
@@ -129,7 +130,10 @@ class Admin:
             except KafkaException as error:
                 self.client.poll(0)
                 if self._health.fatal() or left <= turn:
-                    raise self._health.problem() from error
+                    problem = self._health.problem()
+                    if isinstance(problem, NotTrusted):
+                        problem = why_not_trusted(self.config) or problem
+                    raise problem from error
             else:
                 return _cluster(found)
             turn *= 2

@@ -19,8 +19,9 @@ from collectors.kafka.connection import (
     settings,
 )
 from collectors.kafka.offsets import Partition
-from collectors.kafka.problems import explain, forbidden
+from collectors.kafka.problems import explain, forbidden, may_not_read
 from collectors.kafka.progress import Progress
+from collectors.kafka.share import Share
 from collectors.kafka.translate import to_delivery
 from eventhub.brokers.contract import Delivery, Observation, Received
 from eventhub.brokers.errors import NotConnected, PermanentFailure
@@ -67,7 +68,8 @@ class Consumer:
     def __init__(self, config: KafkaConfig, observation: Observation) -> None:
         self._config = config
         self._observation = observation
-        self._progress = Progress(observation.checkpoint, config.topics)
+        share = Share(observation.share, observation.shares)
+        self._progress = Progress(observation.checkpoint, config.topics, share)
         self._health = Health(config)
         self._client: confluent_kafka.Consumer | None = None
         self._assignment: Assignment | None = None
@@ -147,11 +149,7 @@ class Consumer:
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
             assignment.look_due = 0.0  # deleted, or moved: the next look tells
         elif forbidden(error):
-            raise PermanentFailure(
-                f"This user may not read {topic or 'a topic'!r}.",
-                way_out="kafka-acls.sh --add --allow-principal User:NAME --operation Read"
-                f" --topic {topic}",
-            )
+            raise may_not_read(topic or "a topic")
         elif error.fatal():
             raise explain(error, self._config)
 

@@ -1,6 +1,7 @@
 """What Kafka's and librdkafka's errors mean for a person."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -8,13 +9,23 @@ from confluent_kafka import KafkaError
 from collectors.kafka.config import KafkaConfig
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 
-__all__ = ["ADVERTISED", "NotReachable", "explain", "forbidden"]
+__all__ = [
+    "ADVERTISED",
+    "NotReachable",
+    "NotTrusted",
+    "explain",
+    "forbidden",
+    "may_not_read",
+    "no_topic",
+    "some",
+]
 
 ADVERTISED: Final = (
     "Kafka's clients use the addresses in the brokers' `advertised.listeners`: set them to names"
     " that can be reached from this machine, for the listener that is given here."
 )
 
+_SHOWN: Final = 5
 _FORBIDDEN: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -34,6 +45,10 @@ _REFUSES_CERTIFICATE: Final = (
 
 class NotReachable(NotConnected):
     """A broker cannot be reached at the address that it advertises."""
+
+
+class NotTrusted(PermanentFailure):
+    """A broker's certificate is not accepted; librdkafka does not tell why."""
 
 
 def explain(error: KafkaError | None, config: KafkaConfig) -> BrokerError:
@@ -57,6 +72,27 @@ def explain(error: KafkaError | None, config: KafkaConfig) -> BrokerError:
             way_out="Check the port, and that the broker runs and binds this address.",
         )
     return NotConnected(f"Kafka cannot be reached: {text}.")
+
+
+def no_topic(names: Sequence[str]) -> PermanentFailure:
+    return PermanentFailure(
+        f"There is no topic {some(names)}.",
+        way_out="Check the spelling, or create it: EventHub creates no topics.",
+    )
+
+
+def may_not_read(topic: str) -> PermanentFailure:
+    return PermanentFailure(
+        f"This user may not read {topic!r}.",
+        way_out="kafka-acls.sh --add --allow-principal User:NAME --operation Read"
+        f" --operation Describe --topic {topic}",
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of them."""
+    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def forbidden(error: KafkaError) -> bool:
@@ -112,7 +148,7 @@ def _not_signed_in(text: str, config: KafkaConfig) -> BrokerError:
 
 def _tls_problem(text: str) -> BrokerError | None:
     if "certificate verify failed" in text:
-        return PermanentFailure(
+        return NotTrusted(
             "The broker's certificate is not trusted, or is for another name.",
             way_out="Give the CA file of the authority that signed it, and the name it is for.",
         )

@@ -10,6 +10,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from collectors.kafka.connection import Admin
+from collectors.kafka.offsets import Partition
 from collectors.kafka.problems import explain, forbidden
 from eventhub.brokers.errors import NotConnected
 
@@ -26,6 +27,9 @@ class Topic(msgspec.Struct, frozen=True):
     partitions: tuple[int, ...]
     readable: bool = True
     """Whether this user may read it."""
+
+    def parts(self) -> list[Partition]:
+        return [(self.name, number) for number in self.partitions]
 
 
 class Chosen:
@@ -103,9 +107,9 @@ def describe(
     return found, hidden
 
 
-def look(admin: Admin, chosen: Chosen) -> dict[str, Topic]:
-    """The chosen topics that are there now. Two calls at most. Raises BrokerError."""
+def look(admin: Admin, chosen: Chosen) -> tuple[dict[str, Topic], list[str]]:
+    """Those of the chosen topics, as `describe`. Two calls at most. Raises BrokerError."""
     names = list(chosen.names)
     if chosen.patterns:
         names = chosen.among([*names, *admin.cluster(CALL_SECONDS).topics])
-    return describe(admin, names)[0]
+    return describe(admin, names)

@@ -75,7 +75,7 @@ def _collectors() -> Check:
     if not running.exists():
         return Check(True, "no source is to run")
     try:
-        last = running.aggregate(last=Max("status__heartbeat"))["last"]
+        last = running.aggregate(last=Max("statuses__heartbeat"))["last"]
     except DatabaseError:
         return Check(False, "the heartbeats cannot be read")
     if last is None:

@@ -13,7 +13,7 @@ from dashboard.attention import Item, attention
 from dashboard.charts.rates import rates_figure
 from dashboard.charts.series import MINUTE, Series, rates_by_source
 from dashboard.charts.spark import HEIGHT, WIDTH, Spark, spark
-from dashboard.condition import Condition, condition_of, rate_of
+from dashboard.condition import URGENCY, Condition, condition_of
 from dashboard.flows import busiest
 from eventhub.sources.models import Source
 from eventhub.store.contract import EventReader, StoredGap, Window
@@ -33,7 +33,6 @@ WINDOWS: Final = {
 
 FLOWS: Final = 15 * MINUTE
 """How far back the table of destinations counts."""
-_URGENCY: Final = {"bad": 0, "unknown": 1, "warn": 2, "ok": 3, "plain": 4}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -41,7 +40,6 @@ class Row(msgspec.Struct, frozen=True):
 
     source: Source
     condition: Condition
-    rate: float | None
     spark: Spark
     gaps: list[StoredGap]
 
@@ -120,11 +118,11 @@ def _window(request: HttpRequest, *, oldest: int | None) -> str:
 
 
 def _state(reader: EventReader, kept: tuple[int, int | None]) -> dict[str, Any]:
-    sources = list(_sources().select_related("status"))
+    sources = list(_sources().prefetch_related("statuses"))
     now = timezone.now()
     rows = _rows(reader, sources, now)
     up = [row for row in rows if row.condition.tone == "ok"]
-    stored_within = [row.source.status.stored_within for row in up]
+    stored_within = [row.condition.stored_within for row in up]
     flows = Window(_milliseconds(now) - FLOWS, _milliseconds(now) + MINUTE)
     names = {source.pk: source.name for source in sources}
     items: list[Item] = attention([(row.source, row.condition, row.gaps) for row in rows], now)
@@ -134,7 +132,7 @@ def _state(reader: EventReader, kept: tuple[int, int | None]) -> dict[str, Any]:
         "flows": busiest(reader.counts(flows, sources=list(names)), names),
         "running": sum(source.desired == Source.Desired.RUNNING for source in sources),
         "up": len(up),
-        "rate": sum(row.rate or 0.0 for row in rows),
+        "rate": sum(row.condition.rate or 0.0 for row in rows),
         "kept": kept[0],
         "oldest": kept[1],
         "stored_within": max((ms for ms in stored_within if ms is not None), default=None),
@@ -164,17 +162,15 @@ def _rows(reader: EventReader, sources: list[Source], now: datetime) -> list[Row
         lines[source.name] = line
     rows = []
     for source in sources:
-        condition = condition_of(source, now)
         rows.append(
             Row(
                 source,
-                condition,
-                rate_of(source, condition),
+                condition_of(source, now),
                 spark(lines[source.name].values),
                 [stored for stored in gaps if stored.source_id == source.pk],
             )
         )
-    return sorted(rows, key=lambda row: (_URGENCY[row.condition.tone], row.source.name))
+    return sorted(rows, key=lambda row: (URGENCY[row.condition.tone], row.source.name))
 
 
 def _words(series: list[Series], gaps: list[StoredGap]) -> str:

@@ -81,7 +81,7 @@ def add_kind(request: HttpRequest, kind: str) -> HttpResponse:
 @sensitive_post_parameters()
 @needs("configure")
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    source = get_object_or_404(Source.objects.select_related("status"), name=name)
+    source = get_object_or_404(Source.objects.prefetch_related("statuses"), name=name)
     if request.method != "POST":
         return _form(request, source.adapter, source=source)
     try:
@@ -162,7 +162,7 @@ def _form(
         "source": source,
         **_grouped(config_fields),
         "has_mode": mode is not None,
-        "may_choose_start": source is None or not hasattr(source, "status"),
+        "may_choose_start": source is None or not source.statuses.all(),
         "choices": fields(Choices, choice_values, problems),
         "modes": _modes(broker, mode, str(choice_values.get("start_from", "now"))),
         "starts_at_time": choice_values.get("start_from") == StartFrom.TIME,

@@ -61,7 +61,7 @@ def part(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    source = get_object_or_404(Source.objects.select_related("status"), name=name)
+    source = get_object_or_404(Source.objects.prefetch_related("statuses"), name=name)
     return render(request, "sources/detail.html", detail_context(request, source))
 
 
@@ -80,7 +80,7 @@ def stop(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @needs("configure")
 def delete(request: HttpRequest, name: str) -> HttpResponse:
-    source = get_object_or_404(Source.objects.select_related("status"), name=name)
+    source = get_object_or_404(Source.objects.prefetch_related("statuses"), name=name)
     try:
         changes.delete(source, request.POST.get("typed", "").strip())
     except ChangeRefused as refusal:
@@ -93,7 +93,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
 
 def list_context(request: HttpRequest) -> dict[str, Any]:
     """The list as every page of sources shows it: filtered by `q`, kept in the order `keep`."""
-    sources = list(Source.objects.select_related("status"))
+    sources = list(Source.objects.prefetch_related("statuses"))
     order = [name for name in request.GET.get("keep", "").split(",") if name]
     found = rows(open_reader(), sources, timezone.now(), order)
     words = request.GET.get("q", "").lower().split()

@@ -42,6 +42,12 @@ class BrokerConfig(BaseModel):
         """The inverse of `split`. Raises pydantic's ValidationError."""
         return cls.model_validate({**plain, **secrets})
 
+    @property
+    def shares(self) -> int:
+        """How many processes collect this source together, each an own share of it (a set of
+        partitions), on one host or on several."""
+        return 1
+
     def address(self) -> str:
         """Where the broker is, for a page: host, port, no secret."""
         raise NotImplementedError

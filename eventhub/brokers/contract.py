@@ -132,6 +132,11 @@ class Observation(msgspec.Struct, frozen=True):
     checkpoint: dict[str, str] = {}
     last_seen: int | None = None
     """When this source last was connected, None if never: what came since may be a gap."""
+    share: int = 0
+    """Which of its `shares` parts this consumer is to observe, and to tell the gaps of."""
+    shares: int = 1
+    """Above 1 only where `BrokerConfig.shares` is. Then `checkpoint` holds the parts of all, those
+    of the others as they were when this collector began."""
 
 
 class Consumer(Protocol):

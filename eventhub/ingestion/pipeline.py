@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
     """`eventhub.brokers.contract.Mode.settles`"""
     type_path: tuple[str, ...] = ()
     """Keys that lead to the type in a JSON payload, for messages whose broker tells none."""
+    share: int = 0
+    """`eventhub.store.contract.Batch.share`"""
 
 
 class _Taken(NamedTuple):
@@ -55,7 +57,8 @@ class _Taken(NamedTuple):
 
 
 class Pipeline:
-    """Moves the deliveries of one source into the store for as long as its collector lives.
+    """Moves the deliveries of one source, or of a share of it, into the store for as long as its
+    collector lives.
 
     It outlives reconnects: what was committed on a lost connection and not settled is recognised
     when the next one delivers it again.
@@ -174,6 +177,7 @@ class Pipeline:
             checkpoint=received.checkpoint,
             unsettled=self._unsettled.commit(fresh, ids) if by_content else None,
             epoch=self._epoch,
+            share=self._settings.share,
         )
 
     def _commit(self, batch: Batch, consumer: Consumer) -> None:
@@ -198,13 +202,13 @@ class Pipeline:
 
     def _note_rest(self, now: int, consumer: Consumer) -> None:
         """While nothing arrives: forget digests of what is settled, and note being connected."""
-        source_id = self._settings.source_id
+        source_id, share = self._settings.source_id, self._settings.share
         if self._stored_unsettled and not self._unsettled:
-            done = Batch(source_id=source_id, events=[], unsettled=[], epoch=self._epoch)
+            done = Batch(source_id, events=[], unsettled=[], epoch=self._epoch, share=share)
             self._commit(done, consumer)
         if self.last_seen is None or now - self.last_seen >= TOUCH_EVERY:
             try:
-                self._writer.touch(source_id, now, self._epoch)
+                self._writer.touch(source_id, now, self._epoch, share)
             except StoreUnavailable as error:
                 self._on_store_away(str(error))
             else:

@@ -82,6 +82,8 @@ class Source(models.Model):
     """Keys, separated by dots, at which a JSON payload tells the type; empty: nowhere."""
     depth_every = models.PositiveIntegerField(default=5, validators=[MaxValueValidator(3600)])
     """Seconds between two looks at the depths of the broker; 0: none."""
+    shares = models.PositiveSmallIntegerField(default=1, editable=False)
+    """`BrokerConfig.shares` of the configuration: known without opening it."""
     revision = models.PositiveIntegerField(default=1)
     created = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -102,13 +104,14 @@ class Source(models.Model):
 
     def configure(self, config: BrokerConfig) -> None:
         self.config, secret_values = config.split()
+        self.shares = config.shares
         self.credentials = encrypt(secret_values)
 
     @property
     def mode(self) -> Mode:
         return self.adapter.capabilities.mode(self.config.get("mode"))
 
-    def observation(self, **resume: Any) -> Observation:
+    def observation(self, **more: Any) -> Observation:
         assert self.pk is not None
         return Observation(
             source_id=self.pk,
@@ -116,12 +119,13 @@ class Source(models.Model):
             installation=Installation.own_name(),
             start=StartFrom(self.start_from),
             start_time=self.start_time,
-            **resume,
+            shares=self.shares,
+            **more,
         )
 
 
 class CollectorStatus(models.Model):
-    """Written by the collector of a source; read by the pages."""
+    """Written by the collector of a share of a source; read by the pages."""
 
     class State(models.TextChoices):
         STARTING = "starting"
@@ -130,9 +134,8 @@ class CollectorStatus(models.Model):
         FAILED = "failed", "failed, needs a person"
         STOPPED = "stopped"
 
-    source = models.OneToOneField(
-        Source, on_delete=models.CASCADE, related_name="status", primary_key=True
-    )
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="statuses")
+    share = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=20, choices=State, default=State.STARTING)
     since = models.DateTimeField(default=timezone.now)
     reason = models.TextField(blank=True)
@@ -146,8 +149,13 @@ class CollectorStatus(models.Model):
     rate = models.FloatField(null=True)
     """Events a second over the ten seconds before `heartbeat`."""
 
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "share"], name="status_of_a_share")
+        ]
+
     def __str__(self) -> str:
-        return f"{self.source}: {self.state}"
+        return f"{self.source}, share {self.share}: {self.state}"
 
 
 class DepthReading(models.Model):
@@ -182,13 +190,17 @@ class CollectorHost(models.Model):
 
 
 class SourceLease(models.Model):
-    """Which host collects a source. One that has expired may be taken by another host."""
+    """Which host collects a share of a source. One that has expired may be taken by another."""
 
-    source = models.OneToOneField(
-        Source, on_delete=models.CASCADE, related_name="lease", primary_key=True
-    )
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="leases")
+    share = models.PositiveSmallIntegerField(default=0)
     holder = models.CharField(max_length=100)
     expires = models.DateTimeField()
 
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "share"], name="lease_of_a_share")
+        ]
+
     def __str__(self) -> str:
-        return f"{self.source}: {self.holder}"
+        return f"{self.source}, share {self.share}: {self.holder}"

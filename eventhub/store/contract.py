@@ -25,8 +25,8 @@ class StoreUnavailable(Exception):
 
 
 class Superseded(Exception):
-    """Another process has asked where to go on with this source: it is the writer now, and what
-    this one still holds is refused."""
+    """Another process has asked where to go on with this share of the source, or the source is
+    divided otherwise now: what this one still holds is refused."""
 
 
 def _new_id() -> bytes:
@@ -51,6 +51,8 @@ class Batch(msgspec.Struct, frozen=True):
     broker, in the order of delivery; replaces what was there. None: leave as it is."""
     epoch: int | None = None
     """That of the `Resume` from which the writer went on. None: nobody else can be writing."""
+    share: int = 0
+    """Which share of the source the writer collects, as it said to `EventWriter.resume`."""
     id: bytes = msgspec.field(default_factory=_new_id)
     """By which the store knows a batch that is written again, if only gaps are in it."""
 
@@ -64,23 +66,27 @@ class Resume(msgspec.Struct, frozen=True):
     """What a collector needs to go on where its source stopped."""
 
     checkpoint: dict[str, str] = {}
+    """The parts of the whole source, whichever share moved them."""
     unsettled: list[tuple[bytes, bytes]] = []
     last_seen: int | None = None
-    """Observed time of the last commit (an event, a gap or `touch`)."""
+    """Observed time of the last commit of this share (an event, a gap or `touch`). Where the source
+    was divided otherwise before: the earliest among the shares that were."""
     epoch: int = 0
-    """Rises with each `resume` of the source. The writer with the highest is the only one."""
+    """Rises with each `resume` of the source. The one with a share's highest is its only writer."""
 
 
 class EventWriter(Protocol):
     def write(self, batch: Batch) -> Written:
         """Commit the whole batch or nothing. Raises StoreUnavailable and Superseded."""
 
-    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
-        """Note that the source is connected and has missed nothing up to `now`. Raises as
-        `write`."""
+    def touch(self, source_id: int, now: int, epoch: int | None = None, share: int = 0) -> None:
+        """Note that a share of the source is connected and has missed nothing up to `now`. Raises
+        as `write`."""
 
-    def resume(self, source_id: int) -> Resume:
-        """Where to go on. From here on whoever resumed before is refused."""
+    def resume(self, source_id: int, share: int = 0, shares: int = 1) -> Resume:
+        """Where to go on with one of `shares` shares. From here on refused is whoever resumed this
+        share before, and of the other shares whoever took the source to have another number of
+        them: what it read may be this one's now."""
 
     def close(self) -> None: ...
 

@@ -761,6 +761,93 @@ class EventStoreContract:
             [first[0].id, third[0].id]
         )
 
+    def test_each_share_of_a_source_has_a_writer_of_its_own(self, rig: Rig) -> None:
+        source_id = new_source()
+        writer = rig.writer()
+        first, second = (writer.resume(source_id, share, 2) for share in range(2))
+        assert second.epoch > first.epoch
+        events = [events_of(source_id, 2, at=NOW), events_of(source_id, 3, at=NOW + 7)]
+        for share, resumed in enumerate((first, second)):
+            batch = Batch(
+                source_id,
+                events[share],
+                checkpoint={f"t/{share}": "5"},
+                epoch=resumed.epoch,
+                share=share,
+            )
+            assert writer.write(batch) == Written(share + 2, 0)
+            assert writer.write(batch) == Written(share + 2, 0)
+        writer.touch(source_id, NOW + 9, second.epoch, 1)
+        again = writer.resume(source_id, 1, 2)
+        assert again.checkpoint == {"t/0": "5", "t/1": "5"}
+        assert again.last_seen == NOW + 9
+        with pytest.raises(Superseded):
+            writer.touch(source_id, NOW + 9, second.epoch, 1)
+        writer.touch(source_id, NOW + 10, first.epoch, 0)
+        assert writer.resume(source_id, 0, 2).last_seen == NOW + 10
+
+    @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (3, 2), (2, 3)])
+    def test_a_source_that_is_divided_otherwise_refuses_all_who_wrote_before(
+        self, rig: Rig, before: int, after: int
+    ) -> None:
+        """Whichever of the new shares comes first: what an old one reads may be its own now."""
+        source_id = new_source()
+        writer = rig.writer()
+        old = [writer.resume(source_id, share, before).epoch for share in range(before)]
+        for share, epoch in enumerate(old):
+            part = {f"t/{share}": str(share)}
+            written = Batch(source_id, [], checkpoint=part, epoch=epoch, share=share)
+            writer.write(written)
+            writer.touch(source_id, NOW + share, epoch, share)
+        last = after - 1
+        first = writer.resume(source_id, last, after)
+        assert first.checkpoint == {f"t/{share}": str(share) for share in range(before)}
+        assert first.last_seen == NOW, "all before that was seen, whichever share had it"
+        for share, epoch in enumerate(old):
+            with pytest.raises(Superseded):
+                writer.write(Batch(source_id, events_of(source_id, 1), epoch=epoch, share=share))
+            with pytest.raises(Superseded):
+                writer.touch(source_id, now(), epoch, share)
+        others = [writer.resume(source_id, share, after) for share in range(last)]
+        assert [each.last_seen for each in others] == [NOW] * last
+        for share, resumed in enumerate([*others, first]):
+            own = Batch(source_id, events_of(source_id, 1), epoch=resumed.epoch, share=share)
+            assert writer.write(own) == Written(1, 0)
+        assert len(kept(rig, source_id)) == after
+
+    def test_a_share_that_comes_back_is_not_the_one_that_was(self, rig: Rig) -> None:
+        source_id = new_source()
+        writer = rig.writer()
+        old = writer.resume(source_id, 1, 2)
+        writer.resume(source_id, 0, 1)
+        new = writer.resume(source_id, 1, 2)
+        with pytest.raises(Superseded):
+            writer.touch(source_id, now(), old.epoch, 1)
+        writer.touch(source_id, now(), new.epoch, 1)
+
+    def test_shares_write_beside_each_other(self, rig: Rig) -> None:
+        source_id = new_source()
+        resumed = [rig.writer().resume(source_id, share, 3) for share in range(3)]
+
+        def collect(share: int) -> None:
+            writer = rig.writer()
+            for n in range(10):
+                batch = Batch(
+                    source_id,
+                    events_of(source_id, 20),
+                    checkpoint={str(share): str(n)},
+                    epoch=resumed[share].epoch,
+                    share=share,
+                )
+                write(writer, batch)
+            writer.close()
+
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(collect, range(3)))
+        assert len(kept(rig, source_id)) == 600
+        assert sum(row.events for row in rig.reader.counts(ALL, sources=[source_id])) == 600
+        assert rig.writer().resume(source_id, 0, 3).checkpoint == dict.fromkeys("012", "9")
+
     def test_a_search_stops_at_its_deadline(self, rig: Rig) -> None:
         """After the slice in which it passes, so that each call comes farther back."""
         source_id = new_source()

@@ -17,7 +17,8 @@ TICK = 0.5
 
 class Command(BaseCommand):
     help = (
-        "Run one collector process for each source that should run, until SIGTERM or SIGINT."
+        "Run one collector process for each source, or share of one, that should run, until"
+        " SIGTERM or SIGINT."
         " Sources that are added, changed, stopped or deleted meanwhile are noticed. On several"
         " hosts with one database, the hosts share the sources."
     )

@@ -69,9 +69,13 @@ class DeliveryIdentity(models.Model):
 
 
 class SourceProgress(models.Model):
-    """How far a source has come; one row a source, written with each batch."""
+    """How far a share of a source has come; one row a share, written with each batch."""
 
-    source_id = models.BigIntegerField(primary_key=True)
+    pk = models.CompositePrimaryKey("source_id", "share")
+    source_id = models.BigIntegerField()
+    share = models.SmallIntegerField(db_default=0)
+    shares = models.SmallIntegerField(db_default=1)
+    """How many there are, as the newest writer of any share takes it."""
     last_seen = models.BigIntegerField(null=True)
     last_batch = models.BinaryField(null=True)
     """`Batch.id` of the last commit, by which a batch that is written again is recognised."""
@@ -84,7 +88,7 @@ class SourceProgress(models.Model):
         db_table = "source_progress"
 
     def __str__(self) -> str:
-        return str(self.source_id)
+        return str(self.pk)
 
 
 class Checkpoint(models.Model):

@@ -20,8 +20,9 @@ _CHUNK: Final = 500
 _unsettled = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
 
 _NOTE = """
-INSERT INTO source_progress (source_id, last_seen, last_batch, unsettled) VALUES (%s, %s, %s, %s)
-ON CONFLICT (source_id) DO UPDATE SET
+INSERT INTO source_progress (source_id, share, last_seen, last_batch, unsettled)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (source_id, share) DO UPDATE SET
  last_seen = CASE WHEN source_progress.last_seen > excluded.last_seen
   THEN source_progress.last_seen
   ELSE COALESCE(excluded.last_seen, source_progress.last_seen) END,
@@ -43,13 +44,19 @@ _ADD_GAP = """
 INSERT INTO gaps (source_id, reason, started, ended, missed, destination)
 VALUES (%s, %s, %s, %s, %s, %s)"""
 _WRITTEN_BEFORE = """
-SELECT EXISTS (SELECT 1 FROM source_progress WHERE source_id = %s AND last_batch = %s)
+SELECT EXISTS (SELECT 1 FROM source_progress
+  WHERE source_id = %s AND share = %s AND last_batch = %s)
  OR EXISTS (SELECT 1 FROM events WHERE id = %s AND source_id = %s),
- (SELECT epoch FROM source_progress WHERE source_id = %s)"""
+ (SELECT epoch FROM source_progress WHERE source_id = %s AND share = %s)"""
 _RESUME = """
-INSERT INTO source_progress (source_id, epoch) VALUES (%s, 1)
-ON CONFLICT (source_id) DO UPDATE SET epoch = source_progress.epoch + 1
-RETURNING last_seen, unsettled, epoch"""
+INSERT INTO source_progress (source_id, share, shares, epoch) VALUES (%s, %s, %s, %s)
+ON CONFLICT (source_id, share) DO UPDATE SET epoch = excluded.epoch
+RETURNING last_seen, unsettled"""
+_DIVIDE = """
+INSERT INTO source_progress (source_id, share, shares, epoch, last_seen)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (source_id, share) DO UPDATE SET
+ shares = excluded.shares, epoch = excluded.epoch, last_seen = excluded.last_seen"""
 
 
 class RelationalWriter(ABC):
@@ -78,20 +85,23 @@ class RelationalWriter(ABC):
             self._note(batch, fresh)
         return Written(len(fresh), again.total())
 
-    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
+    def touch(self, source_id: int, now: int, epoch: int | None = None, share: int = 0) -> None:
         with self._db.reachable(), self._db.transaction():
             self._lock(source_id)
             found = self._db.rows(
-                "SELECT epoch FROM source_progress WHERE source_id = %s", [source_id]
+                "SELECT epoch FROM source_progress WHERE source_id = %s AND share = %s",
+                [source_id, share],
             )
             _check(epoch, found[0][0] if found else None)
-            self._db.run(_NOTE, (source_id, now, None, None))
+            self._db.run(_NOTE, (source_id, share, now, None, None))
 
-    def resume(self, source_id: int) -> Resume:
+    def resume(self, source_id: int, share: int = 0, shares: int = 1) -> Resume:
         """Waits for a batch that another process, perhaps a dead one, is still committing."""
         with self._db.reachable(), self._db.transaction():
             self._lock(source_id)
-            [(last_seen, unsettled, epoch)] = self._db.rows(_RESUME, [source_id])
+            epoch = self._next_epoch(source_id, shares)
+            asked = (source_id, share, shares, epoch)
+            [(last_seen, unsettled)] = self._db.rows(_RESUME, asked)
             checkpoint = self._db.rows(
                 "SELECT part, position FROM checkpoints WHERE source_id = %s", [source_id]
             )
@@ -112,11 +122,33 @@ class RelationalWriter(ABC):
     def _insert_identities(self, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
         """Rows of source, digest, event id."""
 
+    def _next_epoch(self, source_id: int, shares: int) -> int:
+        """Above that of every writer so far, also of a share that is no more and may come back.
+
+        Where the source was divided otherwise, all of its writers are superseded.
+        """
+        found = self._db.rows(
+            "SELECT shares, epoch, last_seen FROM source_progress WHERE source_id = %s",
+            [source_id],
+        )
+        epoch = 1 + max((row[1] for row in found), default=0)
+        if any(row[0] != shares for row in found):
+            # What each of the old shares has seen, all of the new ones may take as seen.
+            seen = min((row[2] for row in found if row[2] is not None), default=None)
+            self._db.run(
+                "DELETE FROM source_progress WHERE source_id = %s AND share >= %s",
+                [source_id, shares],
+            )
+            rows = [(source_id, share, shares, epoch, seen) for share in range(shares)]
+            self._db.run_many(_DIVIDE, rows)
+            epoch += 1
+        return epoch
+
     def _look(self, batch: Batch) -> tuple[bool, int | None]:
-        """Whether the batch is written already, and the epoch of the source's newest writer."""
-        source_id = batch.source_id
+        """Whether the batch is written already, and the epoch of its share's newest writer."""
+        source_id, share = batch.source_id, batch.share
         first = self._db.id(batch.events[0].id if batch.events else bytes(16))
-        asked = (source_id, batch.id, first, source_id, source_id)
+        asked = (source_id, share, batch.id, first, source_id, source_id, share)
         [(written, epoch)] = self._db.rows(_WRITTEN_BEFORE, asked)
         return bool(written), epoch
 
@@ -176,7 +208,8 @@ class RelationalWriter(ABC):
         source_id = batch.source_id
         seen = [event.time for event in batch.events[-1:]] + [gap.ended for gap in batch.gaps]
         unsettled = None if batch.unsettled is None else msgspec.msgpack.encode(batch.unsettled)
-        self._db.run(_NOTE, (source_id, max(seen, default=None), batch.id, unsettled))
+        noted = (source_id, batch.share, max(seen, default=None), batch.id, unsettled)
+        self._db.run(_NOTE, noted)
         if batch.checkpoint:
             moved = [(source_id, part, place) for part, place in batch.checkpoint.items()]
             self._db.run_many(_MOVE_CHECKPOINT, moved)
@@ -200,6 +233,6 @@ class RelationalWriter(ABC):
 
 
 def _check(own: int | None, newest: int | None) -> None:
-    """Raises Superseded for a writer that is not the newest one."""
-    if own is not None and newest is not None and own < newest:
-        raise Superseded("Another collector has taken this source over.")
+    """Raises Superseded for a writer that is not the newest one, or whose share is no more."""
+    if own is not None and own != (newest or 0):
+        raise Superseded("Another collector has taken this source, or this share of it, over.")

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from collectors.kafka import assignment
 from tests.brokers.kafka import server as servers
+from tests.brokers.kafka.rig import KafkaRig
 from tests.conftest import require
 
 
@@ -21,3 +23,10 @@ def node(kafka: servers.Broker) -> servers.KafkaServer:
     if not isinstance(kafka, servers.KafkaServer):
         pytest.skip("the broker that EVENTHUB_TEST_KAFKA names has one listener")
     return kafka
+
+
+@pytest.fixture
+def rig(kafka: servers.Broker, monkeypatch: pytest.MonkeyPatch) -> KafkaRig:
+    """Its consumers look for new topics five times a second."""
+    monkeypatch.setattr(assignment, "LOOK_EVERY", 0.2)
+    return KafkaRig(kafka)

@@ -29,7 +29,7 @@ from collectors.kafka.config import KafkaConfig
 from eventhub.brokers import contract
 from tests.brokers.kafka.relay import Relay
 from tests.brokers.kafka.server import PASSWORD, USER, Broker, KafkaServer
-from tests.contracts.broker import BadSetting, Grave, Rig
+from tests.contracts.broker import BadSetting, Grave, Rig, until
 from tests.servers.process import free_port
 
 _LARGEST: Final = 8 * 1024**2
@@ -246,6 +246,12 @@ class KafkaRig(Rig):
 
     def delete(self, topic: str) -> None:
         self.server.admin.delete_topics([topic])[topic].result(20)
+
+    def remake(self, topic: str, partitions: int = 1) -> None:
+        """Another topic of the same name."""
+        self.delete(topic)
+        until(lambda: topic not in self.topics(), "the topic is gone")
+        self.create(topic, partitions)
 
     def send(self, topic: str, payloads: list[bytes], **more: Any) -> None:
         for payload in payloads:

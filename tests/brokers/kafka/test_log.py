@@ -1,58 +1,19 @@
 """Reading the log: where it goes on, what is new, what is gone, and what is a gap."""
 
 import time
-from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewPartitions
 
-from collectors.kafka import assignment
-from eventhub.brokers.contract import Consumer, Delivery, Gap, StartFrom
+from eventhub.brokers.contract import StartFrom
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from tests.brokers.kafka.rig import KafkaRig
-from tests.brokers.kafka.server import Broker, KafkaServer
-from tests.contracts.broker import observation, opened, until
+from tests.brokers.kafka.seen import count, seen
+from tests.brokers.kafka.server import KafkaServer
+from tests.contracts.broker import observation, opened
 from tests.servers.proxy import Proxy
-
-
-@pytest.fixture
-def rig(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> KafkaRig:
-    monkeypatch.setattr(assignment, "LOOK_EVERY", 0.2)
-    return KafkaRig(kafka)
-
-
-class Seen:
-    """What a consumer has told so far."""
-
-    def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
-        self.gaps: list[Gap] = []
-        self.checkpoint: dict[str, str] = {}
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return [delivery.payload for delivery in self.deliveries]
-
-    def drain(self, consumer: Consumer, enough: Callable[["Seen"], Any]) -> "Seen":
-        deadline = time.monotonic() + 20
-        while not enough(self):
-            assert time.monotonic() < deadline, (self.payloads, self.gaps, self.checkpoint)
-            received = consumer.receive(100, 0.1)
-            self.deliveries += received.deliveries
-            self.gaps += received.gaps
-            self.checkpoint |= received.checkpoint
-        return self
-
-
-def seen(consumer: Consumer, enough: Callable[[Seen], Any]) -> Seen:
-    return Seen().drain(consumer, enough)
-
-
-def count(number: int) -> Callable[[Seen], bool]:
-    return lambda so_far: len(so_far.deliveries) >= number
 
 
 def now() -> int:
@@ -68,7 +29,7 @@ def test_the_checkpoint_is_told_before_anything_came_and_goes_on_there(rig: Kafk
     rig.flood([b"old"])
     with opened(rig) as consumer:
         begun = seen(consumer, lambda so_far: part in so_far.checkpoint)
-    assert begun.checkpoint[part] == "1"
+    assert begun.offset(part) == "1"
     rig.flood([b"1", b"2"])
     with opened(rig, checkpoint=begun.checkpoint, last_seen=now()) as consumer:
         first = seen(consumer, count(2))
@@ -104,7 +65,7 @@ def test_a_topic_that_is_chosen_later_begins_where_the_source_does(rig: KafkaRig
     rig.send(other, [b"long ago"])
     rig.config = rig.with_(topics=[rig.destination, other])
     with opened(rig, checkpoint=first.checkpoint) as consumer:
-        seen(consumer, lambda so_far: so_far.checkpoint.get(f"{other}/0") == "1")
+        seen(consumer, lambda so_far: so_far.offset(f"{other}/0") == "1")
         rig.send(other, [b"new"])
         assert seen(consumer, count(1)).payloads == [b"new"]
 
@@ -178,23 +139,17 @@ def test_a_topic_that_was_made_again_is_read_whole(rig: KafkaRig) -> None:
     rig.flood([b"old"])
     with opened(rig) as consumer:
         first = seen(consumer, lambda so_far: so_far.checkpoint)
-    remake(rig)
+    rig.remake(rig.destination)
     rig.flood([b"1", b"2", b"3"])
     with opened(rig, checkpoint=first.checkpoint) as consumer:
         rest = seen(consumer, count(3))
         assert rest.payloads == [b"1", b"2", b"3"]
         [gap] = rest.gaps
         assert "made again" in gap.reason
-        remake(rig)
+        rig.remake(rig.destination)
         rig.flood([b"4"])
         rest.drain(consumer, count(4))
     assert rest.payloads[3:] == [b"4"]
-
-
-def remake(rig: KafkaRig) -> None:
-    rig.delete(rig.destination)
-    until(lambda: rig.destination not in rig.topics(), "the topic is gone")
-    rig.create(rig.destination)
 
 
 def test_a_deleted_topic_does_not_end_the_others(rig: KafkaRig) -> None:
@@ -233,7 +188,7 @@ def test_aborted_and_open_transactions_are_not_seen(rig: KafkaRig) -> None:
         assert told.payloads == [b"committed"]
         # The markers of both transactions take an offset each, and no record tells of them. Were
         # they not counted as read, their removal would look like a gap.
-        told.drain(consumer, lambda so_far: so_far.checkpoint.get(f"{rig.destination}/0") == "4")
+        told.drain(consumer, lambda so_far: so_far.offset(f"{rig.destination}/0") == "4")
     rig.truncate(rig.destination, before=4)
     with opened(rig, checkpoint=told.checkpoint) as consumer:
         rig.flood([b"after"])

@@ -83,11 +83,12 @@ class SqliteWriterClient:
         written: Written = self._peer.ask(wire.Write(batch), Written)
         return written
 
-    def touch(self, source_id: int, now: int, epoch: int | None = None) -> None:
-        self._peer.ask(wire.Touch(source_id, now, epoch), None)
+    def touch(self, source_id: int, now: int, epoch: int | None = None, share: int = 0) -> None:
+        self._peer.ask(wire.Touch(source_id, now, epoch, share), None)
 
-    def resume(self, source_id: int) -> contract.Resume:
-        resume: contract.Resume = self._peer.ask(wire.Resume(source_id), contract.Resume)
+    def resume(self, source_id: int, share: int = 0, shares: int = 1) -> contract.Resume:
+        request = wire.Resume(source_id, share, shares)
+        resume: contract.Resume = self._peer.ask(request, contract.Resume)
         return resume
 
     def close(self) -> None:

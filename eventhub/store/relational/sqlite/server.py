@@ -206,10 +206,10 @@ class WriterServer:
     def _outcome(self, request: wire.Request) -> Any:
         try:
             match request:
-                case wire.Touch(source_id, now, epoch):
-                    return self._writer.touch(source_id, now, epoch)
-                case wire.Resume(source_id):
-                    return self._writer.resume(source_id)
+                case wire.Touch(source_id, now, epoch, share):
+                    return self._writer.touch(source_id, now, epoch, share)
+                case wire.Resume(source_id, share, shares):
+                    return self._writer.resume(source_id, share, shares)
                 case wire.Sources():
                     return self._retention.sources()
                 case wire.Prune(source_id, older_than, max_bytes):

@@ -47,10 +47,13 @@ class Touch(msgspec.Struct, tag=True, array_like=True):
     source_id: int
     now: int
     epoch: int | None = None
+    share: int = 0
 
 
 class Resume(msgspec.Struct, tag=True, array_like=True):
     source_id: int
+    share: int = 0
+    shares: int = 1
 
 
 class Sources(msgspec.Struct, tag=True, array_like=True):
