@@ -24,6 +24,7 @@ _MOST_GAPS: Final = 1000
 SAFETY: Final = {
     ReadSafety.HARMLESS: ("ok", "shield"),
     ReadSafety.ADDS_A_BOUNDED_QUEUE: ("warn", "box"),
+    ReadSafety.SLOWS_THE_BROKER: ("bad", "clock"),
     ReadSafety.TAKES_MESSAGES: ("bad", "take"),
 }
 """Tone and drawing of a read safety."""

@@ -191,7 +191,7 @@ class TestAdding:
             "Reads the log.",
         ):
             assert words in shown
-        assert "the earliest kept: not offered. A tap gets a message only when" in shown
+        assert "the earliest kept: not offered. This way gets a message only when" in shown
 
     def test_saving_does_not_start(self, admin: Client) -> None:
         answer = admin.post(reverse("source-add-kind", args=["sample"]), {**FORM, "act": "save"})

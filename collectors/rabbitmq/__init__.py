@@ -1,4 +1,4 @@
-"""RabbitMQ: exchanges by a tap, stream queues as a log, other queues by consuming them."""
+"""RabbitMQ: exchanges by a tap or the firehose, streams as a log, queues by consuming them."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -62,6 +62,22 @@ class RabbitMQ:
                 settles=True,
             ),
             Mode(
+                name="firehose",
+                safety=ReadSafety.SLOWS_THE_BROKER,
+                completeness=Completeness.COMPLETE,
+                starts=(StartFrom.NOW,),
+                effect="SLOWS THE NODE: once an operator has switched RabbitMQ's tracer on, the"
+                " broker makes and routes a second message for each one that is published in the"
+                " virtual host, and one for each delivery, whether EventHub runs or not. EventHub"
+                " never switches it on. The copies wait in a queue of its own, which drops its"
+                " oldest when it is full, and expires. Whoever may read the tracer sees every"
+                " message of the virtual host.",
+                blind_spot="What was published while the tracer was off: a restart of a node"
+                " switches it off. In a cluster, what comes in by nodes where it is off. What"
+                " queues dead-letter.",
+                settles=True,
+            ),
+            Mode(
                 name="consume",
                 safety=ReadSafety.TAKES_MESSAGES,
                 completeness=Completeness.COMPLETE,
@@ -78,7 +94,7 @@ class RabbitMQ:
     )
 
     def consumer(self, config: RabbitMQConfig, observation: Observation) -> Consumer | Reader:
-        if config.mode == "tap":
+        if config.taps():
             return Consumer(config, observation)
         return Reader(config, observation)
 
@@ -99,7 +115,7 @@ class RabbitMQ:
 
     def remove_traces(self, config: RabbitMQConfig, observation: Observation) -> None:
         """Removes the tap, whoever consumes from it; the other modes leave nothing."""
-        if config.mode != "tap":
+        if not config.taps():
             return
         wire = connect(config, f"removing the tap of {observation.name}")
         try:

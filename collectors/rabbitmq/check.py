@@ -8,15 +8,18 @@ from typing import Any, Final
 from pika.exceptions import ChannelClosedByBroker
 
 from collectors.rabbitmq.config import RabbitMQConfig
-from collectors.rabbitmq.connection import (
+from collectors.rabbitmq.connection import log_in
+from collectors.rabbitmq.management import Management, Unreadable
+from collectors.rabbitmq.refusals import (
     LoginRefused,
     VirtualHostRefused,
-    log_in,
+    firehose_off,
+    not_readable,
     permission_command,
-    secure,
+    who,
 )
-from collectors.rabbitmq.management import Management, Unreadable
-from collectors.rabbitmq.tap import Tap
+from collectors.rabbitmq.tap import Tap, bindings
+from collectors.rabbitmq.tls import secure
 from collectors.rabbitmq.wire import Wire
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step, Verdict
@@ -84,13 +87,16 @@ class _Run:
         yield from self._permissions()
         self.name = "management"
         yield self._management()
+        if config.mode == "firehose":
+            self.name = "firehose"
+            yield self._firehose()
 
     def _log_in(self, sock: Any) -> Iterator[Step]:
         config = self._config
         try:
             self._wire = wire = log_in(config, sock, "connection test", _HANDSHAKE_SECONDS)
         except VirtualHostRefused:
-            yield self.ok(f"RabbitMQ let {config.user!r} in.")
+            yield self.ok(f"RabbitMQ let {who(config)!r} in.")
             self.name = "virtual host"
             raise
         except LoginRefused:
@@ -101,27 +107,29 @@ class _Run:
         wire.patience = _ANSWER_SECONDS
         self._close = lambda: wire.leave(_LEAVE_SECONDS)
         version = (wire.server_properties or {}).get("version", "of an unknown version")
-        yield self.ok(f"RabbitMQ {version} let {config.user!r} in.")
+        yield self.ok(f"RabbitMQ {version} let {who(config)!r} in.")
         self.name = "virtual host"
         yield self.ok(f"{config.virtual_host!r} is open to it.")
 
     def _permissions(self) -> Iterator[Step]:
         """Everything that observing will do, with a queue that is gone again at once."""
         assert self._wire is not None
-        if self._config.mode != "tap":
+        if not self._config.taps():
             yield self._queues(self._wire)
             return
         tap = Tap(self._wire, self._config, f"eventhub.tap.probe.{secrets.token_hex(4)}")
         tap.declare()
         try:
-            for exchange in self._config.exchanges:
+            for exchange in dict(bindings(self._config)):  # each once
                 # A key that nobody uses: what a fanout exchange copies goes with the probe.
                 tap.bind(exchange, tap.name)
             self._read(tap)
         finally:
             tap.delete()
         count = len(self._config.exchanges)
-        if not count:
+        if self._config.mode == "firehose":
+            words = "EventHub may make its queue and bind it to the firehose."
+        elif not count:
             words = "EventHub may make its queue; no exchange is chosen yet."
         else:
             words = f"EventHub may make its queue and bind it to {count} exchange(s)."
@@ -135,10 +143,7 @@ class _Run:
             try:
                 wire.call(channel.queue_declare, queue=name, passive=True)
             except ChannelClosedByBroker as refusal:
-                raise PermanentFailure(
-                    f"The queue {name!r} cannot be seen: {refusal.reply_text}",
-                    way_out="Choose among the queues that are there.",
-                ) from refusal
+                raise not_readable(self._config, name, refusal) from refusal
         return self.ok(f"{len(names)} queue(s) are there. Whether it may read them shows itself.")
 
     def _read(self, tap: Tap) -> None:
@@ -148,12 +153,13 @@ class _Run:
         except ChannelClosedByBroker as refusal:
             tap.channel = self._wire.open_channel()
             raise PermanentFailure(
-                f"The user {self._config.user!r} may not read its own queue.",
+                f"The user {who(self._config)!r} may not read its own queue.",
                 way_out=permission_command(self._config),
             ) from refusal
 
     def _management(self) -> Step:
         config = self._config
+        user = config.management_login()[0]
         try:
             Management(config, timeout=1.0).exchanges()
         except (Unreadable, NotConnected, PermanentFailure) as problem:
@@ -164,6 +170,25 @@ class _Run:
                 " works without it, but cannot list exchanges, finds no keys of direct exchanges,"
                 " and cannot tell how many messages an overflowing tap dropped.",
                 "rabbitmq-plugins enable rabbitmq_management; "
-                f"rabbitmqctl set_user_tags {config.user} management",
+                f"rabbitmqctl set_user_tags {user} management"
+                if user
+                else "Give an API user and his password: the API takes no certificate.",
             )
         return self.ok("The management API answers.")
+
+    def _firehose(self) -> Step:
+        try:
+            on = Management(self._config, timeout=0.5).tracing()
+        except Unreadable:
+            on = None
+        if on is None:
+            return self.step(
+                self.name,
+                Verdict.WARNING,
+                "Only the management API tells whether the firehose is on. Without it EventHub does"
+                " not notice when it is off, and nothing comes then.",
+                firehose_off(self._config).way_out,
+            )
+        if not on:
+            raise firehose_off(self._config)
+        return self.ok(f"The firehose of {self._config.virtual_host!r} is on.")

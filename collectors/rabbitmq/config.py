@@ -4,13 +4,19 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from eventhub.brokers.config import BrokerConfig
 
-__all__ = ["EXCHANGE_TYPES", "RabbitMQConfig"]
+__all__ = ["EXCHANGE_TYPES", "TRACER", "RabbitMQConfig"]
 
 EXCHANGE_TYPES: Final = ("topic", "fanout", "headers", "direct")
 """Those that EventHub can bind a queue to."""
+TRACER: Final = "amq.rabbitmq.trace"
+"""The exchange of the firehose."""
+_BY_PASSWORD: Final[JsonDict] = {"when": {"authentication": ["password"]}}
+_BY_CERTIFICATE: Final[JsonDict] = {"when": {"authentication": ["client certificate"]}}
+_OWN_QUEUE: Final[JsonDict] = {"mode": ["tap", "firehose"]}
 
 
 class RabbitMQConfig(BrokerConfig):
@@ -60,18 +66,42 @@ class RabbitMQConfig(BrokerConfig):
         examples=["/etc/eventhub/client-key.pem"],
         json_schema_extra={"group": "more", "when": {"tls": ["on"]}},
     )
+    authentication: Literal["password", "client certificate"] = Field(
+        default="password",
+        title="Sign in by",
+        description="A client certificate signs in by SASL EXTERNAL, with TLS on; the broker's"
+        " plugin rabbitmq_auth_mechanism_ssl makes a user name of it.",
+        examples=["password"],
+    )
     user: str = Field(
         default="guest",
         min_length=1,
         title="User",
         description="A user of its own is best; the connection test tells what it must be allowed.",
         examples=["eventhub"],
+        json_schema_extra=_BY_PASSWORD,
     )
     password: SecretStr = Field(
         default=SecretStr(""),
         title="Password",
         description="Kept encrypted and never shown.",
         examples=["a long random text"],
+        json_schema_extra=_BY_PASSWORD,
+    )
+    api_user: str = Field(
+        default="",
+        title="API user",
+        description="The management API takes no certificate: a user with the tag `management`."
+        " Empty: EventHub works without the API, and so without depths and discovery.",
+        examples=["eventhub-api"],
+        json_schema_extra=_BY_CERTIFICATE,
+    )
+    api_password: SecretStr = Field(
+        default=SecretStr(""),
+        title="API password",
+        description="Of the API user. Kept encrypted and never shown.",
+        examples=["a long random text"],
+        json_schema_extra=_BY_CERTIFICATE,
     )
     virtual_host: str = Field(
         default="/",
@@ -92,11 +122,12 @@ class RabbitMQConfig(BrokerConfig):
     exchanges: list[str] = Field(
         default=[],
         title="Exchanges",
-        description="Names of the topic, direct, fanout or headers exchanges to observe.",
+        description="Names of the topic, direct, fanout or headers exchanges to observe. Empty, in"
+        " the mode firehose: all of the virtual host, the default exchange too.",
         examples=[["orders", "payments"]],
         json_schema_extra={
             "destinations": [f"{kind} exchange" for kind in EXCHANGE_TYPES],
-            "when": {"mode": ["tap"]},
+            "when": _OWN_QUEUE,
         },
     )
     routing_keys: list[str] = Field(
@@ -125,11 +156,12 @@ class RabbitMQConfig(BrokerConfig):
             "when": {"mode": ["consume"]},
         },
     )
-    mode: Literal["tap", "log", "consume"] = Field(
+    mode: Literal["tap", "log", "firehose", "consume"] = Field(
         default="tap",
         title="Mode",
         description="tap: a copy of each message goes to a bounded queue of EventHub's own. log:"
-        " reads stream queues. consume: TAKES the messages of queues.",
+        " reads stream queues. firehose: copies from RabbitMQ's tracer, which SLOWS the node."
+        " consume: TAKES the messages of queues.",
         examples=["tap"],
     )
     tap_max_messages: int = Field(
@@ -140,7 +172,7 @@ class RabbitMQConfig(BrokerConfig):
         description="How many messages may wait for EventHub on the broker. Above that the oldest"
         " are dropped, which the history shows as a gap.",
         examples=[100_000],
-        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
+        json_schema_extra={"group": "more", "when": _OWN_QUEUE},
     )
     tap_max_mib: int = Field(
         default=256,
@@ -149,7 +181,7 @@ class RabbitMQConfig(BrokerConfig):
         title="Tap: most MiB",
         description="How much may wait for EventHub on the broker, in MiB of payload.",
         examples=[256],
-        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
+        json_schema_extra={"group": "more", "when": _OWN_QUEUE},
     )
     tap_expires_minutes: int = Field(
         default=30,
@@ -158,7 +190,7 @@ class RabbitMQConfig(BrokerConfig):
         title="Tap: expires after",
         description="Minutes without EventHub after which the broker removes the tap by itself.",
         examples=[30],
-        json_schema_extra={"group": "more", "when": {"mode": ["tap"]}},
+        json_schema_extra={"group": "more", "when": _OWN_QUEUE},
     )
 
     @field_validator("exchanges", "routing_keys", "streams", "queues")
@@ -183,6 +215,8 @@ class RabbitMQConfig(BrokerConfig):
             raise ValueError("Certificate files are used only with TLS: turn TLS on.")
         if self.client_key_file and not self.client_certificate_file:
             raise ValueError("A client key needs its client certificate.")
+        if self.authentication == "client certificate" and not self.client_certificate_file:
+            raise ValueError("To sign in by it, turn TLS on and set the client certificate file.")
         return self
 
     def address(self) -> str:
@@ -190,6 +224,16 @@ class RabbitMQConfig(BrokerConfig):
 
     def secrets_go_to(self) -> list[str]:
         return [self.address(), self.management()]
+
+    def taps(self) -> bool:
+        """Whether the mode has a queue of EventHub's own on the broker."""
+        return self.mode in ("tap", "firehose")
+
+    def management_login(self) -> tuple[str, str]:
+        """User and password for the management API; an empty user where none is given."""
+        if self.authentication == "password":
+            return self.user, self.password.get_secret_value()
+        return self.api_user, self.api_password.get_secret_value()
 
     def management(self) -> str:
         """Base URL of the management API, guessed where it is not given."""

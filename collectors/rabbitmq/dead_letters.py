@@ -15,6 +15,7 @@ from pika.exceptions import ChannelClosedByBroker
 from collectors.failures import failure
 from collectors.rabbitmq.config import RabbitMQConfig
 from collectors.rabbitmq.connection import connect
+from collectors.rabbitmq.refusals import not_readable
 from collectors.rabbitmq.translate import Content, delivery
 from collectors.rabbitmq.wire import Wire
 from eventhub.brokers.contract import (
@@ -107,9 +108,7 @@ class DeadLetters:
             )
         except ChannelClosedByBroker as refusal:
             self.close()
-            raise PermanentFailure(
-                f"RabbitMQ does not let {self._config.user!r} read {queue!r}: {refusal.reply_text}"
-            ) from refusal
+            raise not_readable(self._config, queue, refusal) from refusal
         tag: str = answer.consumer_tag
         return tag
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from collectors.rabbitmq.config import EXCHANGE_TYPES, RabbitMQConfig
+from collectors.rabbitmq.config import EXCHANGE_TYPES, TRACER, RabbitMQConfig
 from collectors.rabbitmq.management import Binding, Exchange, Management, Queue, Unreadable
 from eventhub.brokers.contract import Destination, Link
 from eventhub.brokers.errors import NotConnected
@@ -100,5 +100,6 @@ def _queue(queue: Queue, dead_letters: bool) -> Destination:
 
 
 def _observable(exchange: Exchange) -> bool:
-    """Not the default exchange, to which nothing can be bound."""
-    return bool(exchange.name) and exchange.type in EXCHANGE_TYPES
+    """Not the default exchange, to which nothing can be bound, nor that of the firehose, whose
+    messages are no application's."""
+    return exchange.name not in ("", TRACER) and exchange.type in EXCHANGE_TYPES

@@ -31,8 +31,9 @@ _MAYBE_RESTARTED: Final = (
 class Losses:
     """Gaps found so far, and the running look for more. Times of gaps are milliseconds.
 
-    The checkpoint keeps, in the life of one tap: `published`, to notice that the broker began to
-    count anew; `dropped`, what was told already; `transient`, whether a restart loses messages.
+    The checkpoint keeps, in the life of one tap: `published` (of a firehose, what was delivered),
+    to notice that the broker began to count anew; `dropped`, what was told already; `transient`,
+    whether a restart loses messages.
     """
 
     def __init__(
@@ -47,8 +48,11 @@ class Losses:
         self._seen = observation.last_seen
         fresh = declared.waiting is None or declared.given_up
         known = {} if fresh else observation.checkpoint
-        self.transient = known.get("transient") == "yes"
-        self._published = int(known.get("published", 0))
+        # Traces go to queues past the channels whose publishing the API counts: only deliveries
+        # are counted of them. And none is persistent.
+        self._counts = config.mode == "tap"
+        self.transient = known.get("transient") == "yes" or not self._counts
+        self._counted = int(known.get("published", 0))
         self._told = dict(known)
         now = _now()
         self._opened = now
@@ -58,6 +62,7 @@ class Losses:
             last_received=time.monotonic() - _seconds_away(declared, self._seen, now),
             accounted=int(known.get("dropped", 0)),
         )
+        self._sampled = False
         self._bytes = self._messages = 0
         self._waited = 0 if fresh else declared.waiting or 0
         if not fresh:
@@ -76,8 +81,8 @@ class Losses:
     def checkpoint(self) -> dict[str, str]:
         """The entries that have changed."""
         entries = {"dropped": str(self._tally.accounted)}
-        if self._tally.published is not None:
-            entries["published"] = str(self._tally.published)
+        if self._sampled:
+            entries["published"] = str(self._counted)
         if self.transient:
             entries["transient"] = "yes"
         changed = {name: value for name, value in entries.items() if self._told.get(name) != value}
@@ -89,7 +94,8 @@ class Losses:
         now = _now()
         if sample is not None:
             self._tally.figures(sample.at, sample.figures)
-        dropped = self._tally.look(time.monotonic(), waiting, own)
+            self._counted, self._sampled = self._counter(sample), True
+        dropped = self._tally.look(time.monotonic(), waiting, own) if self._counts else None
         if dropped is None:
             # What waited when we came is judged once its messages' size is known.
             self._tell_full(self._is_full(sample, max(waiting, self._waited)), now)
@@ -126,10 +132,13 @@ class Losses:
         elif declared.waiting is None and self._seen is not None:
             self.gaps.append(Gap(_EXPIRED, self._seen, now))
 
+    def _counter(self, sample: Sample) -> int:
+        """One that only grows until the broker begins to count anew."""
+        return sample.figures.published if self._counts else sample.figures.delivered
+
     def _tell_restart(self, sample: Sample | None, now: int) -> None:
         """A restart takes what was not persistent, and the broker's counters with it."""
-        published = 0 if sample is None else sample.figures.published
-        if sample is not None and published < self._published:
+        if sample is not None and self._counter(sample) < self._counted:
             self._tally.reset = True
             if self.transient and self._seen is not None:
                 self.gaps.append(Gap(_RESTARTED, self._seen, now))

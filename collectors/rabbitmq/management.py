@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from collectors.rabbitmq.config import RabbitMQConfig
-from collectors.rabbitmq.connection import tls_context
+from collectors.rabbitmq.tls import tls_context
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.errors import BrokerError
 
@@ -101,15 +101,21 @@ class _Queue(msgspec.Struct, frozen=True):
     message_bytes_ready: int = 0
 
 
+class _VirtualHost(msgspec.Struct, frozen=True):
+    name: str
+    tracing: bool | None = None
+
+
 class Management:
     """Calls the API; every call may raise Unreadable."""
 
     def __init__(self, config: RabbitMQConfig, timeout: float = 2.0) -> None:
         self._timeout = timeout
         self._base = f"{config.management()}/api"
+        self._virtual_host = config.virtual_host
         self._host = quote(config.virtual_host, safe="")
-        password = config.password.get_secret_value()
-        token = base64.b64encode(f"{config.user}:{password}".encode()).decode()
+        self._user, password = config.management_login()
+        token = base64.b64encode(f"{self._user}:{password}".encode()).decode()
         self._authorization = f"Basic {token}"
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if self._base.startswith("https:"):
@@ -160,7 +166,21 @@ class Management:
             bytes_ready=found.message_bytes_ready,
         )
 
+    def tracing(self) -> bool | None:
+        """Whether the firehose of the virtual host is on, on the node that answers; None where it
+        does not say. The list of all is open to the tag `management`, a single one is not."""
+        found: list[_VirtualHost] = self._get("/vhosts?columns=name,tracing", list[_VirtualHost])
+        return next((each.tracing for each in found if each.name == self._virtual_host), None)
+
+    def bindings_to(self, queue: str) -> list[Binding]:
+        """The bindings of a queue."""
+        path = f"/queues/{self._host}/{quote(queue, safe='')}/bindings"
+        found: list[Binding] = self._get(path, list[Binding])
+        return found
+
     def _get(self, path: str, shape: Any) -> Any:
+        if not self._user:
+            raise Unreadable("It takes a user and a password, and no API user is given.")
         request = urllib.request.Request(  # noqa: S310 - the configuration allows http(s) only
             self._base + path, headers={"Authorization": self._authorization}
         )

@@ -221,7 +221,13 @@ def _outcome(entry: _Ready, *, taken: bool) -> Outcome:
         return Refused(f"No queue takes messages for {entry.key!r} ({entry.returned}).")
     if taken:
         return Confirmed()
-    return Refused("RabbitMQ did not take the message (nack): a queue is full or failed.")
+    queue = f"the queue {entry.key!r}"
+    if entry.exchange:
+        queue = f"a queue that the exchange {entry.exchange!r} routes {entry.key!r} to"
+    return Refused(
+        f"RabbitMQ did not take the message (nack): {queue} is full (overflow reject-publish) or"
+        " failed. Consume from it, or raise its limit."
+    )
 
 
 def _encodable(key: str) -> str | bytes:

@@ -13,6 +13,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from collectors.rabbitmq.config import RabbitMQConfig
 from collectors.rabbitmq.connection import connect
+from collectors.rabbitmq.refusals import not_readable
 from collectors.rabbitmq.translate import EXCHANGE_HEADER, Content, delivery
 from collectors.rabbitmq.wire import Wire
 from eventhub.brokers.contract import Delivery, Gap, Observation, Received, StartFrom
@@ -25,9 +26,6 @@ _QUEUE_PREFETCH: Final = 500
 """Fewer: what lies here is kept from the other consumers of the queue."""
 _BATCH_BYTES: Final = 64 * 1024 * 1024
 _OFFSET: Final = "x-stream-offset"
-_AWAY: Final = ("down or inaccessible", "does not have a replica on the local node")
-"""Of a queue whose node, or a stream whose leader, is still coming up: NOT_FOUND or
-PRECONDITION_FAILED by their codes."""
 
 
 class Reader:
@@ -101,12 +99,7 @@ class Reader:
                 arguments=arguments,
             )
         except ChannelClosedByBroker as refusal:
-            if any(words in refusal.reply_text for words in _AWAY):
-                raise NotConnected(f"{name} is not there yet: {refusal.reply_text}") from refusal
-            raise PermanentFailure(
-                f"RabbitMQ does not let {self._config.user!r} read {name!r}: {refusal.reply_text}",
-                way_out="Choose among the queues that are there; the user needs to `read` them.",
-            ) from refusal
+            raise not_readable(self._config, name, refusal) from refusal
         self._names[answer.consumer_tag.encode()] = name
 
     def _start(self, name: str) -> int | str | datetime:
@@ -186,7 +179,7 @@ class Reader:
 
     def _on_cancel(self, frame: Any) -> None:
         name = self._names.get(frame.method.consumer_tag.encode(), "a queue")
-        self._ended = f"RabbitMQ ended the reading of {name}: it was removed or moved."
+        self._ended = f"RabbitMQ ended the reading of {name!r}: the queue was removed or moved."
 
     def _check(self) -> None:
         if self._ended:

@@ -11,11 +11,11 @@ import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from eventhub.events.headers import Header, HeaderValue
 
-__all__ = ["Unwritable", "read_table", "write_table"]
+__all__ = ["Unwritable", "read_list", "read_shallow", "read_table", "write_table"]
 
 _MAX_DEPTH: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,16 +35,42 @@ class Unwritable(ValueError):
 
 def read_table(raw: bytes) -> list[Header]:
     """Name and value of each field, in order. Raises ValueError for bytes that are no table."""
+    return _table(raw, 0)
+
+
+def read_shallow(raw: bytes) -> list[tuple[str, Any]]:
+    """As `read_table`, but tables and lists inside stay bytes, for `read_table` and `read_list`:
+    so repeated names in them are kept. Raises ValueError."""
+    return _table(raw, _MAX_DEPTH)
+
+
+def read_list(raw: bytes) -> list[HeaderValue]:
+    """The values of a list, in order. Raises ValueError."""
     try:
-        return _fields(raw, 0, len(raw), 0)
+        return _items(raw, 0, len(raw), 0)
     except (struct.error, IndexError) as problem:
-        raise ValueError(f"not an AMQP table: {problem}") from problem
+        raise ValueError(f"not an AMQP list: {problem}") from problem
 
 
 def write_table(headers: Iterable[Header]) -> bytes:
     """The table with its length. Whole numbers take 32 or 64 bits, whatever they had before."""
     fields = b"".join(_short(name) + _write(name, value) for name, value in headers)
     return _LENGTH.pack(len(fields)) + fields
+
+
+def _table(raw: bytes, depth: int) -> list[Header]:
+    try:
+        return _fields(raw, 0, len(raw), depth)
+    except (struct.error, IndexError) as problem:
+        raise ValueError(f"not an AMQP table: {problem}") from problem
+
+
+def _items(raw: bytes, at: int, end: int, depth: int) -> list[HeaderValue]:
+    items: list[HeaderValue] = []
+    while at < end:
+        item, at = _read(raw, at, depth)
+        items.append(item)
+    return items
 
 
 def _fields(raw: bytes, at: int, end: int, depth: int) -> list[Header]:
@@ -84,11 +110,7 @@ def _read(raw: bytes, at: int, depth: int) -> tuple[HeaderValue, int]:
         case "A" | "F" if depth >= _MAX_DEPTH:
             return raw[at:end], end
         case "A":
-            items: list[HeaderValue] = []
-            while at < end:
-                item, at = _read(raw, at, depth + 1)
-                items.append(item)
-            return items, end
+            return _items(raw, at, end, depth + 1), end
         case "F":
             return dict(_fields(raw, at, end, depth + 1)), end
     raise ValueError(f"unknown field type {tag:#x}")

@@ -1,4 +1,4 @@
-"""The tap: a queue of EventHub's own, bound to the chosen exchanges.
+"""The tap: a queue of EventHub's own, bound to the chosen exchanges, or to the firehose's.
 
 It is bounded and drops its oldest messages (`drop-head`), so that no publisher ever waits for it,
 and it expires, so that none is left behind for good.
@@ -11,13 +11,13 @@ from typing import Any, Final
 import msgspec
 from pika.exceptions import ChannelClosedByBroker
 
-from collectors.rabbitmq.config import RabbitMQConfig
-from collectors.rabbitmq.connection import permission_command
+from collectors.rabbitmq.config import TRACER, RabbitMQConfig
+from collectors.rabbitmq.refusals import permission_command, who
 from collectors.rabbitmq.wire import Wire
 from eventhub.brokers.contract import Observation
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 
-__all__ = ["Declared", "Tap", "arguments", "queue_name"]
+__all__ = ["Binding", "Declared", "Tap", "arguments", "bindings", "queue_name"]
 
 _ACCESS_REFUSED: Final = 403
 _NOT_FOUND: Final = 404
@@ -25,6 +25,10 @@ _PRECONDITION_FAILED: Final = 406
 # A name that no exchange has: a dead-letter policy for all queues must not send what a tap drops
 # to somebody's dead letters. The queue's own argument goes before a policy's.
 _NOWHERE: Final = "eventhub.tap.nowhere"
+
+
+Binding = tuple[str, str]
+"""Exchange and key."""
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -40,9 +44,18 @@ def queue_name(observation: Observation) -> str:
     return f"eventhub.tap.{observation.installation}.{observation.name}"
 
 
+def bindings(config: RabbitMQConfig) -> list[Binding]:
+    """Those that the configuration asks for; direct exchanges' keys are found later."""
+    if config.mode == "firehose":
+        # The tracer's keys are "publish." and the exchange, whose name is empty for the default.
+        return [(TRACER, f"publish.{name}") for name in config.exchanges or ["#"]]
+    keys = config.routing_keys or ["#"]
+    return [(exchange, key) for exchange in config.exchanges for key in keys]
+
+
 def arguments(config: RabbitMQConfig) -> dict[str, Any]:
     """Queue arguments, documented at https://www.rabbitmq.com/docs/maxlength and /ttl."""
-    chosen = "\0".join([*sorted(config.exchanges), "", *sorted(config.routing_keys)])
+    chosen = "\0".join(sorted(f"{exchange}\0{key}" for exchange, key in bindings(config)))
     return {
         "x-queue-type": "classic",
         "x-expires": config.tap_expires_minutes * 60_000,
@@ -159,7 +172,7 @@ class Tap:
     def _refused(self, refusal: ChannelClosedByBroker, what: str) -> PermanentFailure:
         if refusal.reply_code == _ACCESS_REFUSED:
             return PermanentFailure(
-                f"The user {self._config.user!r} may not {what}.",
+                f"The user {who(self._config)!r} may not {what}.",
                 way_out=permission_command(self._config),
             )
         return PermanentFailure(f"RabbitMQ refused to {what}: {refusal.reply_text}")

@@ -17,9 +17,11 @@ from eventhub.events.headers import Header, HeaderValue
 
 __all__ = [
     "EXCHANGE_HEADER",
+    "FIREHOSE",
     "Content",
     "Properties",
     "Unwritable",
+    "assemble",
     "delivery",
     "is_transient",
     "properties",
@@ -60,6 +62,12 @@ _KEPT_AS_HEADERS: Final[dict[str, type]] = {
 _PREFIX: Final = "amqp."
 EXCHANGE_HEADER: Final = "amqp.exchange"
 """Of a message that was read from a queue: the exchange that it was published to."""
+FIREHOSE: Final = "firehose."
+_FIREHOSE_HEADERS: Final = frozenset(
+    FIREHOSE + name
+    for name in ("node", "connection", "channel", "user", "routed_queues", "routing_keys")
+)
+"""What the tracer knows of a message, and the message itself does not."""
 _PERSISTENT: Final = 2
 _HAS_DELIVERY_MODE: Final = next(flag for name, flag, _ in _LAYOUT if name == "delivery_mode")
 
@@ -74,15 +82,27 @@ def delivery(content: Content) -> Delivery:
         found = _read_properties(content.header)
     except (ValueError, IndexError, struct.error):
         found = {"headers": [("amqp.unreadable", content.header)]}
+    return assemble(content, found, content.exchange, content.routing_key)
+
+
+def assemble(
+    content: Content,
+    found: dict[str, Any],
+    exchange: bytes,
+    key: bytes,
+    more: Sequence[Header] = (),
+) -> Delivery:
+    """A delivery of the properties `found`, with `more` headers that are no message's own."""
     headers: list[Header] = found.get("headers", [])
     named = dict(headers) if headers else {}
     for name in _KEPT_AS_HEADERS.keys() & found.keys():
         if name != "delivery_mode" or found[name] != _PERSISTENT:
             headers.append((_PREFIX + name, found[name]))
+    headers.extend(more)
     return Delivery(
-        destination=content.exchange.decode("utf-8", "surrogateescape"),
+        destination=exchange.decode("utf-8", "surrogateescape"),
         payload=content.body,
-        key=_key(content.routing_key),
+        key=_key(key),
         type=found.get("type") or header_type(named),
         correlation_id=found.get("correlation_id") or header_correlation(named),
         message_id=found.get("message_id"),
@@ -218,8 +238,8 @@ def _split(headers: Sequence[Header]) -> tuple[list[Header], dict[str, Any]]:
     plain: list[Header] = []
     values: dict[str, Any] = {}
     for name, value in headers:
-        if name == EXCHANGE_HEADER:
-            continue  # where it is published now is the target's to say
+        if name == EXCHANGE_HEADER or name in _FIREHOSE_HEADERS:
+            continue  # where it is published now is the target's to say, and who does is known
         field = name.removeprefix(_PREFIX)
         if field != name and _fits(field, value):
             values[field] = value

@@ -261,7 +261,10 @@ class Wire(Connection):
         self._adapter_call_later(0, callback)
 
     def _adapter_connect_stream(self) -> None:
-        self._on_stream_connected()
+        try:
+            self._on_stream_connected()
+        except OSError as problem:  # a broker that hangs up before we have said a word
+            self._fail(problem)
 
     def _adapter_disconnect_stream(self) -> None:
         self._sock.close()

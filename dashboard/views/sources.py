@@ -38,6 +38,11 @@ _LEGEND: Final = (
         " a producer.",
     ),
     (
+        ReadSafety.SLOWS_THE_BROKER,
+        "The broker works more for every message, and publishers notice. An operator switches it"
+        " on, and says so here.",
+    ),
+    (
         ReadSafety.TAKES_MESSAGES,
         "EventHub is a consumer. Only where the broker has no other way, and only when you say so.",
     ),

@@ -19,6 +19,7 @@ class ReadSafety(StrEnum):
 
     HARMLESS = "harmless"
     ADDS_A_BOUNDED_QUEUE = "adds a bounded queue"
+    SLOWS_THE_BROKER = "slows the broker"
     TAKES_MESSAGES = "takes messages"
 
 
@@ -39,7 +40,7 @@ class Mode(msgspec.Struct, frozen=True):
     """One way of observing, declared before anything connects."""
 
     name: str
-    """`tap`, `log`, `browse` or `consume`."""
+    """`tap`, `log`, `browse`, `consume`, or the broker's own word for a way that only it has."""
     safety: ReadSafety
     completeness: Completeness
     starts: tuple[StartFrom, ...]

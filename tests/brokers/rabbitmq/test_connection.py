@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from collectors.rabbitmq import RabbitMQ, RabbitMQConfig
 from eventhub.brokers.contract import Message, Step, Verdict
 from eventhub.brokers.errors import NotConnected
-from tests.brokers.rabbitmq.server import RabbitMQServer
+from tests.brokers.rabbitmq.server import RabbitMQServer, own
 from tests.brokers.rabbitmq.test_contract import RabbitMQRig
 from tests.contracts.broker import collect, opened, publish, until
 
@@ -34,11 +34,12 @@ def last(config: RabbitMQConfig) -> Step:
 
 
 def test_messages_pass_through_tls(rig: RabbitMQRig) -> None:
+    server = own(rig.server)
     rig.config = rig.config_with(
         host="localhost",
-        port=rig.server.tls_port,
+        port=server.tls_port,
         tls=True,
-        ca_file=str(rig.server.certificate),
+        ca_file=str(server.authority.certificate),
     )
     big = bytes(range(256)) * 4_096
     with opened(rig) as consumer:
@@ -53,7 +54,7 @@ def test_messages_pass_through_tls(rig: RabbitMQRig) -> None:
     ("changes", "words"),
     [
         ({}, "not trusted"),
-        ({"host": "127.0.0.1", "ca_file": "CERTIFICATE"}, "not trusted"),
+        ({"host": "127.0.0.1", "ca_file": "AUTHORITY"}, "not trusted"),
         ({"ca_file": "/no/such/file.pem"}, "no file '/no/such/file.pem'"),
         ({"ca_file": __file__}, "cannot be used"),
         ({"tls": False}, "speaks TLS only"),
@@ -62,9 +63,10 @@ def test_messages_pass_through_tls(rig: RabbitMQRig) -> None:
 def test_what_is_wrong_with_tls_is_said(
     rig: RabbitMQRig, changes: dict[str, object], words: str
 ) -> None:
-    if changes.get("ca_file") == "CERTIFICATE":
-        changes = {**changes, "ca_file": str(rig.server.certificate)}
-    base = {"host": "localhost", "port": rig.server.tls_port, "tls": True}
+    server = own(rig.server)
+    if changes.get("ca_file") == "AUTHORITY":
+        changes = {**changes, "ca_file": str(server.authority.certificate)}
+    base = {"host": "localhost", "port": server.tls_port, "tls": True}
     step = last(rig.config_with(**{**base, **changes}))
     assert step.verdict is Verdict.FAILED
     assert words in step.words
@@ -180,7 +182,7 @@ def test_names_are_trimmed_and_taken_once() -> None:
 @contextmanager
 def hanging(server: RabbitMQServer) -> Iterator[None]:
     """The server accepts connections, but does nothing."""
-    processes = _processes(server.pid)
+    processes = _processes(own(server).pid)
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:

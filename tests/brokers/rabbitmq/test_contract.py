@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pika
@@ -20,7 +20,7 @@ from collectors.rabbitmq.reader import Reader
 from eventhub.brokers.contract import Consumer, Message, StartFrom
 from eventhub.brokers.errors import NotConnected
 from eventhub.events.headers import HeaderValue
-from tests.brokers.rabbitmq.server import RabbitMQServer
+from tests.brokers.rabbitmq.server import RabbitMQServer, own
 from tests.contracts.broker import (
     BadSetting,
     BrokerContract,
@@ -99,7 +99,7 @@ class RabbitMQRig(Rig):
         self.exchange = self.destination = self.target = f"orders.{self.installation}"
         self.missing_target = f"{self.destination}-missing/key"
         self.config = RabbitMQConfig(
-            host="127.0.0.1",
+            host=server.host,
             port=server.port,
             user="watcher",
             password=SecretStr("watcher's secret"),
@@ -120,7 +120,7 @@ class RabbitMQRig(Rig):
         bad: dict[str, tuple[dict[str, Any], str, str]] = {
             "host": ({"host": "no-such-host.invalid"}, "resolve", "cannot be resolved"),
             "port": ({"port": free_port()}, "connect", "Nothing listens"),
-            "not AMQP": ({"port": server.management_port}, "connect", "in AMQP"),
+            "not AMQP": ({"port": urlsplit(server.management_url).port}, "connect", "in AMQP"),
             "password": ({"password": "wrong-secret"}, "authenticate", "authenticate_user"),
             "virtual host": ({"virtual_host": "nowhere"}, "virtual host", "list_vhosts"),
             "TLS on a plain port": ({"tls": True}, "TLS", "does not speak TLS"),
@@ -132,6 +132,7 @@ class RabbitMQRig(Rig):
             ),
         }
         self._queues: list[str] = []
+        self._flooding: Any = None
         self.bad_settings = {
             name: BadSetting(self.config_with(**changes), step, words)
             for name, (changes, step, words) in bad.items()
@@ -142,14 +143,17 @@ class RabbitMQRig(Rig):
         return RabbitMQConfig.model_validate({**plain, **secret_values, **changes})
 
     def flood(self, payloads: list[bytes]) -> None:
-        """Confirmed as a whole: the next declare is answered after all were routed."""
-        connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
-        channel = connection.channel()
+        """Confirmed as a whole: the next declare is answered after all were routed. The channel
+        stays open: the API may never count what one of a moment published."""
+        if self._flooding is None:
+            parameters = pika.URLParameters(self.server.url)
+            parameters.heartbeat = 0
+            self._flooding = pika.BlockingConnection(parameters).channel()
+        channel = self._flooding
         persistent = pika.BasicProperties(delivery_mode=2)
         for payload in payloads:
             channel.basic_publish(self.destination, "a.b", payload, persistent)
         channel.exchange_declare(self.destination, passive=True)
-        connection.close()
 
     def fill(self, count: int) -> str:
         name = f"orders.waiting.{uuid4().hex[:8]}"
@@ -157,6 +161,11 @@ class RabbitMQRig(Rig):
         self._queues.append(name)
         self._send(name, [b"%d" % n for n in range(count)])
         return name
+
+    def delete(self, queue: str) -> None:
+        """One that this rig made."""
+        self._queues.remove(queue)
+        self.server.api("DELETE", f"/queues/%2F/{queue}")
 
     def bury(self, payloads: list[bytes]) -> Grave:
         """A consumer rejects them; the dead-letter exchange is the default one."""
@@ -182,8 +191,8 @@ class RabbitMQRig(Rig):
         connection.close()
         return Grave(grave, f"/{work}", "rejected", 1)
 
-    def through(self, port: int) -> RabbitMQConfig:
-        return self.config_with(port=port)
+    def through(self, port: int) -> RabbitMQConfig | None:
+        return self.config_with(port=port) if self.server.host == "127.0.0.1" else None
 
     def _send(self, queue: str, payloads: list[bytes]) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(self.server.url))
@@ -200,8 +209,10 @@ class RabbitMQRig(Rig):
         consumer.close()
 
     def restart(self) -> None:
-        self.server.kill()
-        self.server.start()
+        server = own(self.server)
+        self._flooding = None
+        server.kill()
+        server.start()
 
     @contextmanager
     def bystander(self) -> Iterator[Bystander]:
@@ -214,6 +225,8 @@ class RabbitMQRig(Rig):
         return {queue["name"] for queue in queues if queue["name"].startswith("eventhub.")}
 
     def remove(self) -> None:
+        if self._flooding is not None:
+            self._flooding.connection.close()
         self.server.api("DELETE", f"/exchanges/%2F/{quote(self.exchange)}")
         for name in [*self.traces(), *self._queues]:
             self.server.api("DELETE", f"/queues/%2F/{quote(name)}")
@@ -263,8 +276,9 @@ class StreamRig(RabbitMQRig):
         """The node is asked to stop: killed moments after a stream was declared, RabbitMQ 3.10 can
         forget its only replica for good (2 of 6 times). A stream has a leader some moments after
         its node is up."""
-        self.server.stop()
-        self.server.start()
+        server = own(self.server)
+        server.stop()
+        server.start()
 
         def readable() -> bool:
             try:

@@ -11,7 +11,7 @@ from eventhub.brokers.contract import Confirmed, Message, Refused, Unknown
 from eventhub.brokers.errors import NotConnected
 from tests.brokers.rabbitmq.server import RabbitMQServer
 from tests.brokers.rabbitmq.test_contract import RabbitMQRig
-from tests.contracts.broker import collect, opened
+from tests.contracts.broker import collect, opened, until
 from tests.servers.process import free_port
 
 
@@ -74,11 +74,29 @@ def test_what_the_broker_objects_to_is_refused_alone(
     assert [delivery.payload for delivery in got] == [b"plain"] * 4
 
 
-def test_what_a_full_queue_refuses_is_refused(publisher: Publisher, full_queue: str) -> None:
-    assert publisher.publish([Message(b"1")], f"/{full_queue}") == [Confirmed()]
-    [outcome] = publisher.publish([Message(b"2")], f"/{full_queue}")
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_a_full_queue_refuses_is_refused_with_its_name(
+    rig: RabbitMQRig, publisher: Publisher, kind: str
+) -> None:
+    name = f"full.{kind}.{rig.installation}"
+    limits = {"x-max-length": 1, "x-overflow": "reject-publish", "x-queue-type": kind}
+    rig.server.api("PUT", f"/queues/%2F/{name}", {"durable": True, "arguments": limits})
+    rig.server.api("POST", f"/bindings/%2F/e/{rig.exchange}/q/{name}", {"routing_key": "#"})
+    try:
+        assert publisher.publish([Message(b"1")], f"/{name}") == [Confirmed()]
+        # A quorum queue takes some more than its limit before it refuses.
+        until(
+            lambda: publisher.publish([Message(b"more")], f"/{name}") != [Confirmed()], "it is full"
+        )
+        [outcome] = publisher.publish([Message(b"2")], f"/{name}")
+        [routed] = publisher.publish([Message(b"2")], f"{rig.exchange}/a.b")
+    finally:
+        rig.server.api("DELETE", f"/queues/%2F/{name}")
     assert isinstance(outcome, Refused)
-    assert "nack" in outcome.reason
+    assert f"the queue {name!r} is full" in outcome.reason
+    assert "raise its limit" in outcome.reason
+    assert isinstance(routed, Refused)
+    assert f"a queue that the exchange {rig.exchange!r} routes 'a.b' to is full" in routed.reason
 
 
 def test_a_refusal_that_closes_the_channel_leaves_the_publisher_fit(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.rabbitmq.firehose import traced
 from collectors.rabbitmq.publisher import route
 from collectors.rabbitmq.tables import Unwritable, read_table, write_table
 from collectors.rabbitmq.translate import Content, delivery, is_transient, properties
@@ -53,6 +54,34 @@ def test_any_bytes_are_read_or_refused_in_words(raw: bytes) -> None:
 def test_no_properties_stop_a_delivery(raw: bytes) -> None:
     got = delivery(Content(1, False, b"orders", b"key", raw, b"payload"))
     assert (got.destination, got.key, got.payload) == ("orders", "key", b"payload")
+
+
+@given(st.binary(min_size=2, max_size=200))
+def test_no_trace_stops_a_delivery(raw: bytes) -> None:
+    got = traced(Content(1, False, b"amq.rabbitmq.trace", b"publish.orders", raw, b"payload"))
+    assert got.payload == b"payload"
+    assert got.destination == "amq.rabbitmq.trace", "no trace is told as one"
+
+
+@given(st.lists(st.tuples(names, values), max_size=6), st.text(max_size=60))
+def test_any_message_is_built_from_its_trace(headers: list[Header], exchange: str) -> None:
+    table = write_table(
+        [
+            ("exchange_name", exchange),
+            ("routing_keys", ["a.b"]),
+            ("properties", {"headers": dict(headers), "type": "T"}),
+            ("routed_queues", []),
+        ]
+    )
+    got = traced(Content(1, True, b"amq.rabbitmq.trace", b"", b"\x20\0" + table, b"payload"))
+    assert (got.destination, got.key, got.type, got.redelivered) == (exchange, "a.b", "T", True)
+    assert got.headers == [*dict(headers).items(), ("firehose.routed_queues", [])]
+
+
+def test_what_only_the_firehose_knows_is_not_published() -> None:
+    facts: list[Header] = [("firehose.node", "rabbit@a"), ("firehose.routed_queues", ["q"])]
+    kept: list[Header] = [("firehose.brigade", "the application's own")]
+    assert sent(Message(b"", headers=[*facts, *kept])).headers == kept
 
 
 @pytest.mark.parametrize(
