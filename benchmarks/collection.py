@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from collectors.collector import tune
 from eventhub.brokers.contract import Observation, StartFrom
 from eventhub.brokers.registry import adapter
 from eventhub.ingestion.pipeline import Pipeline, Settings
@@ -20,16 +21,20 @@ __all__ = ["Collection", "event_writer"]
 
 
 class Collection:
-    def __init__(self, kind: str, name: str, config: dict[str, Any], start: str = "now") -> None:
+    """`number` tells runs apart: each is a source of its own, with tables of its own."""
+
+    def __init__(self, kind: str, number: int, config: dict[str, Any], start: str = "now") -> None:
+        tune()
+        source_id = number + 1
         found = adapter(kind)
         self.consumer = found.consumer(
             found.config.model_validate(config),
-            Observation(1, name, "bench", start=StartFrom(start)),
+            Observation(source_id, f"run{number}", "bench", start=StartFrom(start)),
         )
         self.writer = open_writer()
-        self.announcer = Announcer(settings.REDIS_URL, 1)
+        self.announcer = Announcer(settings.REDIS_URL, source_id)
         self.pipeline = Pipeline(
-            Settings(1, 1 << 20, found.capabilities.mode(config.get("mode")).settles),
+            Settings(source_id, 1 << 20, found.capabilities.mode(config.get("mode")).settles),
             self.writer,
             self.announcer,
             Resume(),

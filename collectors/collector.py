@@ -1,10 +1,12 @@
 """The process of a source or of one share of it: connect, observe, come back after every failure,
 leave cleanly."""
 
+import gc
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from multiprocessing.connection import wait as wait_for_handles
 from typing import Any, Final
@@ -25,7 +27,7 @@ from eventhub.sources.models import Source
 from eventhub.store.contract import EventWriter, Resume, StoreUnavailable, Superseded
 from eventhub.store.engine import open_writer
 
-__all__ = ["collect", "remove_traces"]
+__all__ = ["collect", "remove_traces", "tune"]
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,7 @@ class Collector:
 def collect(holding: Holding) -> None:
     """The main function of a collector's process."""
     stop = _stop_on_signals()
+    tune()
     source = Source.objects.get(pk=holding.source_id)
     if holding.share >= source.shares:
         return  # of a moment ago, when there were more
@@ -157,6 +160,19 @@ def remove_traces(holding: Holding) -> None:
     except (BrokerError, CredentialsLocked, ValidationError) as error:
         logger.warning("%s: its queue on the broker is not removed: %s", source.name, error)
         raise SystemExit(1) from error
+
+
+def tune() -> None:
+    """Make two threads and many short-lived objects cheap.
+
+    Measured with Kafka on two cores, a batch of 1,000. With Python's 5 ms the thread that commits
+    waited 17 to 24 ms in its first statements for the one that receives, and 2 to 3 with this.
+    Looking for cycles among the objects of each batch, of which there are none, took a fifth of
+    the time of translating it.
+    """
+    sys.setswitchinterval(0.0001)
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _words(error: Exception) -> str:

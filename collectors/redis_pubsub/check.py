@@ -1,20 +1,21 @@
 """The connection test: one step after the other, each in its own words, within five seconds."""
 
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import hiredis
 
-from collectors.redis_pubsub.config import RedisPubSubConfig
-from collectors.redis_pubsub.connect import sign_in, wrap_tls
+from collectors.redis_pubsub.config import Endpoint, RedisPubSubConfig
+from collectors.redis_pubsub.connect import dial, left, sign_in, wrap_tls
 from collectors.redis_pubsub.connection import Connection
-from collectors.redis_pubsub.consumer import subscribe
+from collectors.redis_pubsub.nodes import SLOTS, Nodes, ranges
+from collectors.redis_pubsub.permissions import may_observe
+from collectors.redis_pubsub.probes import PROBE_SECONDS, speaks_plain_redis, speaks_tls
 from collectors.redis_pubsub.refusals import refusal
-from collectors.redis_pubsub.translate import channel_bytes
+from collectors.redis_pubsub.sentinel import find_master, must_be_master
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step, Verdict
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
@@ -23,20 +24,13 @@ from eventhub.brokers.sockets import open_socket
 __all__ = ["check_connection"]
 
 SECONDS: Final = 4.5
-_PROBE_SECONDS: Final = 1.0
 
 
 def check_connection(config: RedisPubSubConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises."""
     check = _Check(config)
     try:
-        for name, act in (
-            ("resolve", check.resolve),
-            ("connect", check.connect),
-            *((("tls", check.tls),) if config.tls else ()),
-            ("authenticate", check.authenticate),
-            ("permissions", check.permissions),
-        ):
+        for name, act in check.steps():
             step = _step(name, act)
             yield step
             if step.verdict is Verdict.FAILED:
@@ -61,29 +55,52 @@ class _Check:
     def __init__(self, config: RedisPubSubConfig) -> None:
         self._config = config
         # The last second is kept for the probe that tells why TLS failed.
-        self._deadline = time.monotonic() + SECONDS - _PROBE_SECONDS
+        self._deadline = time.monotonic() + SECONDS - PROBE_SECONDS
+        self._server = config.entrances()[0]
+        self._sentinel: Endpoint | None = None
         self._addresses: list[str] = []
         self._socket: socket.socket | None = None
-        self._connection: Connection | None = None
+        self._nodes = Nodes(config, name="eventhub-check")
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        deployment = self._config.deployment
+        if deployment == "sentinel":
+            yield "sentinel", self.sentinel
+        if deployment == "cluster":
+            self._choose_entrance()
+        yield "resolve", self.resolve
+        yield "connect", self.connect
+        if self._config.tls:
+            yield "tls", self.tls
+        yield "authenticate", self.authenticate
+        if deployment == "cluster":
+            yield "cluster", self.cluster
+        yield "permissions", self.permissions
+
+    def sentinel(self) -> str:
+        self._server, self._sentinel = find_master(self._config, left(self._deadline) / 2)
+        return (
+            f"Sentinel {self._sentinel} answers, and names {self._server} as the master of"
+            f" {self._config.master_name!r}."
+        )
 
     def resolve(self) -> str:
-        self._addresses = check_address(
-            self._config.host, self._config.port, self._deadline - time.monotonic()
-        )
-        if self._addresses == [self._config.host]:
-            return f"{self._config.host} is an address."
-        return f"{self._config.host} is {', '.join(self._addresses)}."
+        host = self._server.host
+        self._addresses = check_address(host, self._server.port, left(self._deadline))
+        if self._addresses == [host]:
+            return f"{host} is an address."
+        return f"{host} is {', '.join(self._addresses)}."
 
     def connect(self) -> str:
-        self._socket = self._open(self._deadline - time.monotonic())
-        return f"{self._config.address()} accepts connections."
+        self._socket = open_socket(*self._server, self._addresses, left(self._deadline))
+        return f"{self._server} accepts connections."
 
     def tls(self) -> str:
         assert self._socket is not None
         try:
-            secured = wrap_tls(self._socket, self._config, self._deadline)
+            secured = wrap_tls(self._socket, self._config, self._server.host, self._deadline)
         except NotConnected as error:
-            if self._speaks_plain_redis():
+            if speaks_plain_redis(self._server, self._addresses):
                 raise PermanentFailure(
                     "This port speaks Redis without TLS.",
                     way_out="Turn TLS off, or give the port that speaks TLS.",
@@ -94,80 +111,54 @@ class _Check:
 
     def authenticate(self) -> str:
         assert self._socket is not None
-        self._connection = Connection(self._socket)
+        connection = Connection(self._socket)
         try:
-            sign_in(self._connection, self._config, "eventhub-check", self._deadline)
+            sign_in(connection, self._config, "eventhub-check", self._deadline)
         except NotConnected as error:
-            if not self._config.tls and self._speaks_tls():
+            if not self._config.tls and speaks_tls(self._server, self._addresses):
                 raise PermanentFailure(
                     "This port speaks TLS, and the source does not.",
                     way_out="Turn TLS on, or give the port without TLS.",
                 ) from error
             raise
+        if self._sentinel is not None:
+            must_be_master(connection, self._server, self._sentinel)
+        self._nodes.adopt(connection, self._server)
         who = self._config.user or "the default user"
         return f"Signed in as {who}." if self._config.password else f"Served as {who}."
 
-    def permissions(self) -> str:
-        """Subscribes for a moment, or reads a stream's last entry: the only test that cannot be
-        wrong, and it harms nobody."""
-        assert self._connection is not None
-        if self._config.mode == "log":
-            for name in self._config.streams:
-                self._may_read(self._connection, name)
-            return f"May read {len(self._config.streams)} stream(s)."
-        limit = _output_buffer_limit(self._connection)
-        subscribe(self._connection, self._config)
-        return f"May subscribe to all that is configured. {limit}"
-
-    def _may_read(self, connection: Connection, name: str) -> None:
+    def cluster(self) -> str:
         try:
-            connection.call("XREVRANGE", channel_bytes(name), "+", "-", "COUNT", "1")
+            found = ranges(self._nodes.any(), self._server.host)
         except hiredis.ReplyError as error:
             raise refusal(error, self._config) from error
+        served = sum(each.last - each.first + 1 for each in found)
+        if served < SLOTS:
+            raise NotConnected(
+                f"The cluster serves {served} of its {SLOTS:,} slots.",
+                way_out="redis-cli --cluster check shows which are not covered, --cluster fix"
+                " mends it.",
+            )
+        owners = dict.fromkeys(each.owner for each in found)
+        for owner in owners:
+            dial(self._config, owner, name="eventhub-check", seconds=left(self._deadline)).close()
+        return f"{len(owners)} node(s) serve all {SLOTS:,} slots, and each can be reached."
+
+    def permissions(self) -> str:
+        return may_observe(self._config, self._nodes)
 
     def close(self) -> None:
+        self._nodes.close()
         if self._socket is not None:
             self._socket.close()
 
-    def _speaks_plain_redis(self) -> bool:
-        with suppress(BrokerError, OSError), self._probe() as sock:
-            sock.sendall(b"PING\r\n")
-            return sock.recv(1) in (b"+", b"-")
-        return False
-
-    def _speaks_tls(self) -> bool:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        with suppress(BrokerError, OSError), self._probe() as sock:
-            context.wrap_socket(sock, server_hostname=self._config.host).close()
-            return True
-        return False
-
-    def _open(self, seconds: float) -> socket.socket:
-        return open_socket(self._config.host, self._config.port, self._addresses, seconds)
-
-    def _probe(self) -> socket.socket:
-        sock = self._open(_PROBE_SECONDS / 2)
-        sock.settimeout(_PROBE_SECONDS / 2)
-        return sock
-
-
-def _output_buffer_limit(connection: Connection) -> str:
-    """What the server lets a slow subscriber pile up before it drops it, in words."""
-    try:
-        reply: list[Any] = connection.call("CONFIG", "GET", "client-output-buffer-limit")
-        _, _, tail = reply[1].partition(b"pubsub ")
-        hard, soft, seconds = (int(text) for text in tail.split()[:3])
-    except (hiredis.ReplyError, ValueError, IndexError):
-        return "Its output buffer limit is not shown to this user (32 MB unless changed)."
-    if not hard and not soft:
-        return "The server never drops a slow subscriber (client-output-buffer-limit)."
-    return (
-        f"The server drops a subscriber that is {_megabytes(hard)} behind, or"
-        f" {_megabytes(soft)} for {seconds} s (client-output-buffer-limit); that is a gap."
-    )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1024**2:.3g} MB"
+    def _choose_entrance(self) -> None:
+        """The first of the given nodes that accepts connections; else the first of all."""
+        entrances = self._config.entrances()
+        for entrance in entrances:
+            seconds = left(self._deadline) / (2 * len(entrances))
+            with suppress(BrokerError):
+                addresses = check_address(*entrance, seconds)
+                open_socket(*entrance, addresses, seconds).close()
+                self._server = entrance
+                return

@@ -10,13 +10,14 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import hiredis
 
 from eventhub.brokers.errors import NotConnected
 
-__all__ = ["NOTHING", "Connection", "now"]
+__all__ = ["CALL_SECONDS", "NOTHING", "Connection", "now", "wait_for_any"]
 
 NOTHING: Final = object()
 """What `take` returns when no whole reply is here."""
@@ -69,6 +70,8 @@ class Connection:
             self._socket.sendall(command)
             self._socket.setblocking(False)
         except OSError as error:
+            self._socket.setblocking(False)
+            self.drain()  # what the server said before it closed tells more: a TLS alert
             self._fail(_words(error))
             raise NotConnected(self.lost) from error
 
@@ -120,11 +123,14 @@ class Connection:
 
     def wait(self, seconds: float) -> None:
         """Return when there is something to read, or after `seconds`."""
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        poll.poll(max(seconds, 0) * 1000)
+        wait_for_any([self], seconds)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def pending(self) -> bool:
+        """Whether TLS holds bytes that the socket no longer shows."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def give_up(self, reason: str) -> None:
         """Count it as lost, for a reason that only the caller can see."""
@@ -149,6 +155,16 @@ class Connection:
 
     def _fail(self, reason: str) -> None:
         self.lost = self.lost or reason
+
+
+def wait_for_any(connections: Sequence[Connection], seconds: float) -> None:
+    """Return when one of them has something to read, or after `seconds`."""
+    if any(connection.pending() for connection in connections):
+        return
+    poll = select.poll()
+    for connection in connections:
+        poll.register(connection, select.POLLIN)
+    poll.poll(max(seconds, 0) * 1000)
 
 
 def now() -> int:

@@ -8,32 +8,22 @@ noticing a loss (it was stopped, or killed) has the gap from when it was last se
 """
 
 import time
-from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import hiredis
 import msgspec
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
-from collectors.redis_pubsub.connect import connect
-from collectors.redis_pubsub.connection import NOTHING, Connection, now
-from collectors.redis_pubsub.refusals import refusal
-from collectors.redis_pubsub.translate import channel_bytes, channel_text, to_delivery
+from collectors.redis_pubsub.connection import Connection, now, wait_for_any
+from collectors.redis_pubsub.nodes import Nodes
+from collectors.redis_pubsub.sentinel import MasterWatch
+from collectors.redis_pubsub.subscription import PING_AFTER, Subscription, subscribe
 from eventhub.brokers.contract import Delivery, Gap, Observation, Received
 from eventhub.brokers.errors import NotConnected
-from eventhub.live.frames import CHANNEL
 
-__all__ = ["RedisConsumer", "overflows", "subscribe"]
+__all__ = ["RedisConsumer"]
 
-PING_AFTER: Final = 5.0
-"""Seconds of silence after which the server is asked whether it still hears us."""
-PONG_WITHIN: Final = 10.0
-"""Seconds it has to answer. A connection that is dead on one side only ends here."""
-SUBSCRIBE_SECONDS: Final = 10.0
 _LOSS: Final = "loss"
-_MESSAGES: Final = frozenset((b"pmessage", b"smessage"))
-_OWN: Final = CHANNEL.encode()
-"""Where collectors announce what they stored. Observing that would feed on itself for ever."""
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -47,116 +37,83 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class RedisConsumer:
+    """See `eventhub.brokers.contract.Consumer`."""
+
     def __init__(self, config: RedisPubSubConfig, observation: Observation) -> None:
         self._config = config
         self._observation = observation
-        self._connection: Connection | None = None
-        self._early: list[Any] = []
-        """Replies that came before all subscriptions were confirmed, last one first."""
+        self._nodes = Nodes(config, name=f"eventhub-{observation.name}")
+        self._watch: MasterWatch | None = None
+        self._subscriptions: list[Subscription] = []
         self._overflows: int | None = None
         self._gap: Gap | None = None
-        self._loss_told = False
-        self._pinged_at: float | None = None
-        self._copies = _Copies()
+        self._told = ""
 
     def open(self) -> None:
-        connection = connect(self._config, name=f"eventhub-{self._observation.name}")
         try:
-            self._overflows = overflows(connection)
-            self._early = subscribe(connection, self._config)
+            if self._config.deployment == "single":
+                self._overflows = overflows(self._nodes.any())
+            self._subscriptions = subscribe(self._nodes, self._config)
         except BaseException:
-            connection.close()
+            self.close()
             raise
-        self._early.reverse()
-        self._connection = connection
-        self._loss_told = False
-        self._pinged_at = None
-        self._copies = _Copies()
+        if self._config.deployment == "sentinel":
+            assert self._nodes.entrance is not None
+            self._watch = MasterWatch(self._config, self._nodes.entrance)
+        self._told = ""
         self._gap = self._missed()
 
     def receive(self, max_messages: int, max_wait: float) -> Received:
+        if self._told or not self._subscriptions:
+            raise NotConnected(self._told or "The source is not subscribed.")
         if self._gap is not None:
             gap, self._gap = self._gap, None
             return Received([], [gap], {_LOSS: ""})
-        connection = self._live()
         deadline = time.monotonic() + max_wait
         while True:
-            connection.drain()
-            deliveries = self._take(connection, max_messages)
+            deliveries: list[Delivery] = []
+            for subscription in self._subscriptions:
+                deliveries += subscription.take(max_messages - len(deliveries))
             if deliveries:
                 return Received(deliveries)
-            self._heartbeat(connection)
-            if connection.lost:
-                return self._tell_loss(connection)
+            if lost := self._lost():
+                return self._tell_loss(lost)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return Received([])
-            connection.wait(min(remaining, PING_AFTER))
+            connections = [each.connection for each in self._subscriptions]
+            wait_for_any(connections, min(remaining, PING_AFTER))
 
     def settle(self, received: Received) -> None:
         """There is nothing to tell: the server forgot the message when it sent it."""
 
     def keep_alive(self) -> None:
         """Read ahead into our own memory, so that the server's output buffer does not fill."""
-        if self._connection is not None:
-            self._connection.drain()
-            self._heartbeat(self._connection)
+        for subscription in self._subscriptions:
+            subscription.connection.drain()
+        self._lost()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._subscriptions = []
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        self._nodes.close()
 
-    def _live(self) -> Connection:
-        if self._connection is None:
-            raise NotConnected("The source is not subscribed.")
-        if self._loss_told:
-            raise NotConnected(self._connection.lost)
-        return self._connection
+    def _lost(self) -> Connection | None:
+        moved = self._watch.moved if self._watch else ""
+        for subscription in self._subscriptions:
+            subscription.heartbeat()
+            if moved:
+                subscription.connection.give_up(moved)
+            if subscription.connection.lost:
+                return subscription.connection
+        return None
 
-    def _take(self, connection: Connection, max_messages: int) -> list[Delivery]:
-        """What has arrived, without waiting."""
-        deliveries: list[Delivery] = []
-        single = len(self._config.patterns) <= 1
-        is_copy = self._copies.is_copy
-        while len(deliveries) < max_messages:
-            reply = self._early.pop() if self._early else connection.take()
-            if reply is NOTHING:
-                break
-            if type(reply) is not list or reply[0] not in _MESSAGES:
-                self._hear(connection, reply)
-            elif len(reply) == 3:
-                deliveries.append(to_delivery(reply[1], reply[2]))
-            elif reply[2] != _OWN and (single or not is_copy(reply[1], reply[2], reply[3])):
-                deliveries.append(to_delivery(reply[2], reply[3]))
-        return deliveries
-
-    def _hear(self, connection: Connection, reply: Any) -> None:
-        """Replies that are no messages: pongs, errors, and subscriptions taken from us."""
-        if isinstance(reply, hiredis.ReplyError):
-            connection.give_up(f"The server ended the subscription: {reply}.")
-        elif type(reply) is list and reply[0] in (b"sunsubscribe", b"punsubscribe"):
-            # A cluster does this when a sharded channel's slot moves to another node.
-            connection.give_up(
-                f"The server took the subscription of {channel_text(reply[1] or b'')} away."
-            )
-
-    def _heartbeat(self, connection: Connection) -> None:
-        """Ask a silent server for a sign of life; without one, count the connection as lost."""
-        moment = time.monotonic()
-        if connection.lost or moment - connection.silent_since < PING_AFTER:
-            self._pinged_at = None
-        elif self._pinged_at is None:
-            self._pinged_at = moment
-            with suppress(NotConnected):  # `lost` says it
-                connection.send("PING")
-        elif moment - self._pinged_at > PONG_WITHIN:
-            connection.give_up(f"The server has not answered a PING for {PONG_WITHIN:g} seconds.")
-
-    def _tell_loss(self, connection: Connection) -> Received:
+    def _tell_loss(self, lost: Connection) -> Received:
         """The moment of the loss, to be stored; the next `receive` raises."""
-        self._loss_told = True
-        loss = Loss(connection.heard, connection.lost, self._overflows)
+        self._told = lost.lost
+        loss = Loss(lost.heard, lost.lost, self._overflows)
         return Received([], checkpoint={_LOSS: msgspec.json.encode(loss).decode()})
 
     def _missed(self) -> Gap | None:
@@ -181,60 +138,9 @@ class RedisConsumer:
         return loss.why
 
 
-class _Copies:
-    """Tells the copies of a message that several of our patterns match from further messages.
-
-    The server sends them one after the other, one for each matching pattern
-    (pubsubPublishMessage in pubsub.c). So a pattern that repeats begins the next message. This
-    needs no opinion of our own on what a pattern matches, and two honest messages with the same
-    bytes stay two.
-    """
-
-    def __init__(self) -> None:
-        self._channel = b""
-        self._payload = b""
-        self._patterns: list[bytes] = []
-
-    def is_copy(self, pattern: bytes, channel: bytes, payload: bytes) -> bool:
-        if (
-            self._patterns
-            and pattern not in self._patterns
-            and channel == self._channel
-            and payload == self._payload
-        ):
-            self._patterns.append(pattern)
-            return True
-        self._channel, self._payload, self._patterns = channel, payload, [pattern]
-        return False
-
-
-def subscribe(connection: Connection, config: RedisPubSubConfig) -> list[Any]:
-    """Subscribe to all that is configured, and return what came before all was confirmed.
-
-    Raises NotConnected or PermanentFailure.
-    """
-    deadline = time.monotonic() + SUBSCRIBE_SECONDS
-    # One command a sharded channel: in a cluster, the channels of one must share a slot. All
-    # patterns in one: a message published in between would come by some of them only.
-    for name in config.sharded_channels:
-        connection.send("SSUBSCRIBE", channel_bytes(name))
-    if config.patterns:
-        connection.send("PSUBSCRIBE", *map(channel_bytes, config.patterns))
-    waiting = len(config.sharded_channels) + len(config.patterns)
-    early: list[Any] = []
-    while waiting:
-        reply = connection.reply(deadline)
-        if isinstance(reply, hiredis.ReplyError):
-            raise refusal(reply, config)
-        if reply[0] in (b"psubscribe", b"ssubscribe"):
-            waiting -= 1
-        else:
-            early.append(reply)
-    return early
-
-
 def overflows(connection: Connection) -> int | None:
-    """How many clients the server has dropped for a full output buffer since it started.
+    """How many clients the server has dropped for a full output buffer since it started. Not
+    asked behind Sentinels and in a cluster: the next time, another server may answer.
 
     None where it does not tell (before Redis 7, or the user may not ask).
     """

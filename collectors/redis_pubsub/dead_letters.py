@@ -10,8 +10,7 @@ from typing import Any, Final
 import hiredis
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
-from collectors.redis_pubsub.connect import connect
-from collectors.redis_pubsub.connection import Connection
+from collectors.redis_pubsub.nodes import Nodes
 from collectors.redis_pubsub.refusals import refusal
 from collectors.redis_pubsub.translate import channel_bytes, channel_text, entry_delivery, pairs
 from eventhub.brokers.contract import (
@@ -46,13 +45,15 @@ class DeadLetters:
 
     def __init__(self, config: RedisPubSubConfig) -> None:
         self._config = config
-        self._connection: Connection | None = None
+        self._nodes = Nodes(config, name="eventhub-dead-letters")
 
     def peek(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
         start = f"({after}" if after else "-"
         entries = self._call("XRANGE", channel_bytes(queue), start, "+", "COUNT", str(limit))
         # An entry that was deleted while it was read is told as nil.
-        return [_letter(queue, entry[0], entry[1]) for entry in entries if entry[1] is not None]
+        return [
+            _letter(queue, entry_id, pairs(flat)) for entry_id, flat in entries if flat is not None
+        ]
 
     def claim(self, queue: str, limit: int, max_wait: float) -> list[DeadLetter]:
         raise PermanentFailure(
@@ -66,9 +67,7 @@ class DeadLetters:
         """Nothing is held."""
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._nodes.close()
 
     def _remove(self, delivery: Delivery) -> Outcome:
         if delivery.position is None:
@@ -81,19 +80,19 @@ class DeadLetters:
             return Unknown(str(error))
         return Confirmed() if count else Refused("Somebody else has removed it.")
 
-    def _call(self, *arguments: str | bytes) -> Any:
-        if self._connection is None or self._connection.lost:
-            self._connection = connect(self._config, name="eventhub-dead-letters")
+    def _call(self, command: str, key: bytes, *arguments: str) -> Any:
+        if self._nodes.lost:
+            self._nodes.close()
         try:
-            return self._connection.call(*arguments)
+            return self._nodes.of(key).call(command, key, *arguments)
         except hiredis.ReplyError as error:
+            self._nodes.close()  # a failover, or a slot that moved: the next call looks again
             raise refusal(error, self._config) from error
 
 
-def _letter(queue: str, entry_id: bytes, flat: list[bytes]) -> DeadLetter:
-    fields = pairs(flat)
+def _letter(queue: str, entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     attempts = _first(fields, _ATTEMPTS)
-    found = entry_delivery(queue, entry_id, flat)
+    found = entry_delivery(queue, entry_id, fields)
     return DeadLetter(
         found,
         origin=_first(fields, _ORIGIN),

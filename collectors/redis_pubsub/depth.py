@@ -5,13 +5,14 @@ is bytes in the server's output buffer, which no count of messages can be made o
 """
 
 import time
+from collections import Counter
 from typing import Any, Final
 
 import hiredis
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
-from collectors.redis_pubsub.connect import connect
 from collectors.redis_pubsub.connection import Connection
+from collectors.redis_pubsub.nodes import Nodes
 from collectors.redis_pubsub.refusals import refusal
 from collectors.redis_pubsub.translate import channel_bytes, channel_text, pairs
 from eventhub.brokers.contract import Depth, Depths
@@ -27,39 +28,45 @@ class DepthProbe:
 
     def __init__(self, config: RedisPubSubConfig) -> None:
         self._config = config
-        self._connection: Connection | None = None
+        self._nodes = Nodes(config, name="eventhub-depth")
 
     def sample(self, limit: int) -> Depths:
-        if self._connection is None or self._connection.lost:
-            self._connection = connect(self._config, name="eventhub-depth")
+        if self._nodes.lost:
+            self._nodes.close()
         try:
-            samples = [*self._keys(self._connection), *self._channels(self._connection)]
+            samples = [*self._keys(), *self._channels()]
         except hiredis.ReplyError as error:
+            self._nodes.close()  # a failover, or a slot that moved: the next look finds it
             raise refusal(error, self._config) from error
         samples.sort(key=lambda sample: sample.waiting or 0, reverse=True)
         return Depths(samples[:limit], max(0, len(samples) - limit))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._nodes.close()
 
-    def _keys(self, connection: Connection) -> list[Depth]:
-        dead = set(self._config.dead_letters)
-        names = list(dict.fromkeys([*self._config.streams, *self._config.dead_letters]))
+    def _keys(self) -> list[Depth]:
+        config = self._config
+        dead = set(config.dead_letters)
+        names = dict.fromkeys([*config.streams, *config.lists, *config.dead_letters])
         return [
-            depth for name in names for depth in _key(connection, name, dead_letters=name in dead)
+            depth
+            for name in names
+            for depth in _key(self._nodes.of(channel_bytes(name)), name, dead_letters=name in dead)
         ]
 
-    def _channels(self, connection: Connection) -> list[Depth]:
-        """Two calls for each pattern, however many channels it matches."""
-        counts: dict[bytes, int] = {}
-        for pattern in self._config.patterns:
-            names = set(connection.call("PUBSUB", "CHANNELS", channel_bytes(pattern))) - {_OWN}
-            if names:
-                flat = connection.call("PUBSUB", "NUMSUB", *sorted(names))
-                counts.update(zip(flat[::2], flat[1::2], strict=True))
-        return [Depth(channel_text(name), consumers=count) for name, count in counts.items()]
+    def _channels(self) -> list[Depth]:
+        """Two calls for each pattern and server, however many channels it matches. A node of a
+        cluster tells its own subscribers only."""
+        totals: Counter[bytes] = Counter()
+        for connection in self._nodes.every() if self._config.patterns else ():
+            counts: dict[bytes, int] = {}
+            for pattern in self._config.patterns:
+                names = set(connection.call("PUBSUB", "CHANNELS", channel_bytes(pattern))) - {_OWN}
+                if names:
+                    flat = connection.call("PUBSUB", "NUMSUB", *sorted(names))
+                    counts.update(pairs(flat))
+            totals.update(counts)
+        return [Depth(channel_text(name), consumers=count) for name, count in totals.items()]
 
 
 def _key(connection: Connection, name: str, *, dead_letters: bool) -> list[Depth]:

@@ -5,14 +5,15 @@ entries the stream has ever had (`entries-added`, Redis 7) tells whether a limit
 before they were read. https://redis.io/docs/latest/develop/data-types/streams/
 """
 
+import time
 from typing import Any, Final
 
 import hiredis
 import msgspec
 
 from collectors.redis_pubsub.config import RedisPubSubConfig
-from collectors.redis_pubsub.connect import connect
-from collectors.redis_pubsub.connection import Connection, now
+from collectors.redis_pubsub.connection import CALL_SECONDS, now
+from collectors.redis_pubsub.nodes import Nodes
 from collectors.redis_pubsub.refusals import refusal
 from collectors.redis_pubsub.translate import channel_bytes, channel_text, entry_delivery, pairs
 from eventhub.brokers.contract import Delivery, Gap, Observation, Received, StartFrom
@@ -21,6 +22,8 @@ from eventhub.brokers.errors import NotConnected, PermanentFailure
 __all__ = ["StreamReader"]
 
 _ANSWER_SECONDS: Final = 5.0
+_POLL: Final = 0.02
+"""Seconds between two looks at a cluster's streams while nothing comes."""
 _BEGINNING: Final = "0-0"
 _LAST_SEQUENCE: Final = 2**64 - 1
 
@@ -39,7 +42,7 @@ class StreamReader:
     def __init__(self, config: RedisPubSubConfig, observation: Observation) -> None:
         self._config = config
         self._observation = observation
-        self._connection: Connection | None = None
+        self._nodes = Nodes(config, name=f"eventhub-{observation.name}")
         self._places: dict[str, _Place] = {}
         self._gaps: list[Gap] = []
         self._begun = False
@@ -47,7 +50,6 @@ class StreamReader:
     def open(self) -> None:
         if not self._config.streams:
             raise PermanentFailure("No stream is named.", way_out="Name at least one stream.")
-        self._connection = connect(self._config, name=f"eventhub-{self._observation.name}")
         try:
             for name in self._config.streams:
                 self._places[name] = self._place(name)
@@ -63,18 +65,15 @@ class StreamReader:
         if self._gaps:
             gaps, self._gaps = self._gaps, []
             return Received([], gaps, self._checkpoint())
+        if not self._places:
+            raise NotConnected("The source is not connected.")
         names = list(self._places)
-        wait = max(1, round(max_wait * 1000))
-        answer = self._ask(
-            "XREAD", "COUNT", str(max_messages), "BLOCK", str(wait), "STREAMS",
-            *map(channel_bytes, names), *(self._places[name].id for name in names),
-            seconds=max_wait + _ANSWER_SECONDS,
-        )  # fmt: skip
+        answer = self._ask(names, max_messages, max_wait)
         deliveries: list[Delivery] = []
-        for raw_name, entries in answer or ():
+        for raw_name, entries in answer:
             name = channel_text(raw_name)
             taken = entries[: max_messages - len(deliveries)]  # COUNT is meant for each stream
-            deliveries += [entry_delivery(name, entry_id, flat) for entry_id, flat in taken]
+            deliveries += [entry_delivery(name, entry_id, pairs(flat)) for entry_id, flat in taken]
             if taken:
                 self._move(name, taken[-1][0].decode(), len(taken))
         # The next answer begins with another stream, so that a busy one does not hide the others.
@@ -91,9 +90,8 @@ class StreamReader:
         """An idle connection stays."""
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._places = {}
+        self._nodes.close()
 
     def _move(self, name: str, entry_id: str, count: int) -> None:
         before = self._places[name].count
@@ -137,21 +135,49 @@ class StreamReader:
         return place
 
     def _facts(self, name: str) -> dict[bytes, Any] | None:
-        assert self._connection is not None
+        key = channel_bytes(name)
         try:
-            return pairs(self._connection.call("XINFO", "STREAM", channel_bytes(name)))
+            return pairs(self._nodes.of(key).call("XINFO", "STREAM", key))
         except hiredis.ReplyError as error:
             if "no such key" in str(error):
                 return None
             raise
 
-    def _ask(self, *arguments: str | bytes, seconds: float) -> Any:
-        if self._connection is None:
-            raise NotConnected("The source is not connected.")
+    def _ask(self, names: list[str], max_messages: int, max_wait: float) -> list[Any]:
+        """Pairs of a stream's name and its new entries."""
         try:
-            return self._connection.call(*arguments, seconds=seconds)
+            if self._config.deployment == "cluster":
+                return self._ask_each(names, max_messages, max_wait)
+            told = self._nodes.any().call(
+                "XREAD", "COUNT", str(max_messages), "BLOCK", str(max(1, round(max_wait * 1000))),
+                "STREAMS", *map(channel_bytes, names), *(self._places[name].id for name in names),
+                seconds=max_wait + _ANSWER_SECONDS,
+            )  # fmt: skip
         except hiredis.ReplyError as error:
             raise refusal(error, self._config) from error
+        return told or []
+
+    def _ask_each(self, names: list[str], max_messages: int, max_wait: float) -> list[Any]:
+        """In a cluster the keys of one XREAD must share a slot, and one that blocks would hide the
+        others: so each stream is asked, all at once, until one has something."""
+        deadline = time.monotonic() + max_wait
+        while True:
+            connections = [self._nodes.of(channel_bytes(name)) for name in names]
+            for name, connection in zip(names, connections, strict=True):
+                connection.send(
+                    "XREAD", "COUNT", str(max_messages), "STREAMS",
+                    channel_bytes(name), self._places[name].id,
+                )  # fmt: skip
+            answered = time.monotonic() + CALL_SECONDS
+            replies = [connection.reply(answered) for connection in connections]
+            for reply in replies:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise reply
+            found = [stream for reply in replies if reply for stream in reply]
+            remaining = deadline - time.monotonic()
+            if found or remaining <= 0:
+                return found
+            time.sleep(min(_POLL, remaining))
 
 
 def _number(entry_id: str) -> tuple[int, int]:

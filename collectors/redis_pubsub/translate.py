@@ -1,4 +1,4 @@
-"""A Pub/Sub message, or an entry of a stream, as a delivery.
+"""A Pub/Sub message, an element of a list or an entry of a stream, as a delivery.
 
 Redis Pub/Sub carries a channel and bytes, no headers. Producers therefore put what other brokers
 have as properties into the payload, most often a JSON object; its usual top-level fields are
@@ -20,18 +20,22 @@ _PAYLOADS: Final = (PAYLOAD, b"body", b"data", b"message", b"value")
 """Fields in which an entry's payload is looked for."""
 
 
-def to_delivery(channel: bytes, payload: bytes) -> Delivery:
+def to_delivery(
+    channel: bytes, payload: bytes, position: str | None = None, redelivered: bool = False
+) -> Delivery:
     """Never fails: a payload that is no JSON object is a delivery without those fields."""
     destination = channel_text(channel)
     told = envelope(payload)
     if told is NO_ENVELOPE:
-        return Delivery(destination, payload)
+        return Delivery(destination, payload, position=position, redelivered=redelivered)
     return Delivery(
         destination,
         payload,
         type=told.type,
         correlation_id=told.correlation_id,
         message_id=told.message_id,
+        position=position,
+        redelivered=redelivered,
         event_time=told.event_time,
     )
 
@@ -46,18 +50,20 @@ def channel_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def entry_delivery(stream: str, entry_id: bytes, flat: list[Any]) -> Delivery:
+def entry_delivery(stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> Delivery:
     """An entry of a stream: its payload is in a field of a usual name, and the other fields are
     headers; without such a field all of them are the payload, as JSON."""
-    fields: dict[bytes, bytes] = pairs(flat)
-    payload = next((fields.pop(name) for name in _PAYLOADS if name in fields), None)
-    if payload is None:
+    told_in = next((name for name in _PAYLOADS if name in fields), None)
+    if told_in is None:
         payload = msgspec.json.encode({_shown(name): _shown(text) for name, text in fields.items()})
-    headers: list[Header] = [(channel_text(name), _value(text)) for name, text in fields.items()]
+    else:
+        payload = fields[told_in]
+    headers: list[Header] = [
+        (channel_text(name), _value(text)) for name, text in fields.items() if name != told_in
+    ]
     return msgspec.structs.replace(
-        to_delivery(channel_bytes(stream), payload),
+        to_delivery(channel_bytes(stream), payload, entry_id.decode()),
         headers=headers,
-        position=entry_id.decode(),
         broker_time=int(entry_id.partition(b"-")[0]),
     )
 

@@ -1,10 +1,13 @@
 """UTC days of events: what PostgreSQL partitions by and what both engines count by."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
+from eventhub.events.event import Event
 from eventhub.events.identity import first_id, time_of
 
-__all__ = ["DAY", "MINUTE", "day_of", "first_id_of_day", "minute_of"]
+__all__ = ["DAY", "MINUTE", "day_of", "first_id_of_day", "minute_of", "runs"]
 
 DAY: Final = 86_400_000
 """Milliseconds."""
@@ -17,12 +20,27 @@ def day_of(event_id: bytes) -> int:
     return time_of(event_id) // DAY
 
 
-def first_id_of_day(day: int) -> bytes:
-    """The least id of a day."""
-    return first_id(day * DAY)
-
-
 def minute_of(event_id: bytes) -> int:
     """Start of the minute of the observed time in an id, in milliseconds."""
     time = time_of(event_id)
     return time - time % MINUTE
+
+
+def runs(events: Sequence[Event], unit: int) -> Iterator[tuple[int, Sequence[Event]]]:
+    """Events of one day or minute after the other: how many units since 1970, and the events.
+
+    Ids of a batch rise, so nearly always a look at both ends is enough: 0.2 µs an event less.
+    """
+    if not events:
+        return
+    first, last = time_of(events[0].id) // unit, time_of(events[-1].id) // unit
+    if first == last:
+        yield first, events
+        return
+    for number, run in groupby(events, lambda event: time_of(event.id) // unit):
+        yield number, list(run)
+
+
+def first_id_of_day(day: int) -> bytes:
+    """The least id of a day."""
+    return first_id(day * DAY)

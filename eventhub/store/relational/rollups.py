@@ -1,11 +1,11 @@
 """Counts by minute, destination and type, of which there are never too many."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from eventhub.events.event import Event
-from eventhub.store.relational.days import minute_of
+from eventhub.store.relational.days import MINUTE, runs
 
 __all__ = ["OTHER", "Place", "Rollups", "Sum"]
 
@@ -38,16 +38,17 @@ class Rollups:
     def __init__(self) -> None:
         self._newest: dict[int, tuple[int, set[Pair]]] = {}
 
-    def sums(self, events: Iterable[Event]) -> dict[Place, Sum]:
-        sizes: defaultdict[tuple[int, int, str, str | None], list[int]] = defaultdict(list)
-        for event in events:
-            place = event.source_id, minute_of(event.id), event.destination, event.type
-            sizes[place].append(event.payload_size)
+    def sums(self, events: Sequence[Event]) -> dict[Place, Sum]:
         sums: dict[Place, Sum] = {}
-        for (source_id, minute, destination, type_), found in sizes.items():
-            pair = self._pair(source_id, minute, destination[:LONGEST], (type_ or "")[:LONGEST])
-            before = sums.get(place := Place(source_id, minute, *pair), Sum(0, 0))
-            sums[place] = Sum(before.events + len(found), before.size + sum(found))
+        for number, run in runs(events, MINUTE):
+            minute = number * MINUTE
+            sizes: defaultdict[tuple[int, str, str | None], list[int]] = defaultdict(list)
+            for event in run:
+                sizes[event.source_id, event.destination, event.type].append(event.payload_size)
+            for (source_id, destination, type_), found in sizes.items():
+                pair = self._pair(source_id, minute, destination[:LONGEST], (type_ or "")[:LONGEST])
+                before = sums.get(place := Place(source_id, minute, *pair), Sum(0, 0))
+                sums[place] = Sum(before.events + len(found), before.size + sum(found))
         return sums
 
     def _pair(self, source_id: int, minute: int, destination: str, type_: str) -> Pair:

@@ -10,7 +10,7 @@ import msgspec
 from eventhub.events.event import Event
 from eventhub.store.contract import Batch, Resume, Superseded, Written
 from eventhub.store.relational.database import Database, placeholders
-from eventhub.store.relational.days import day_of
+from eventhub.store.relational.days import DAY, runs
 from eventhub.store.relational.rollups import Rollups
 
 __all__ = ["RelationalWriter"]
@@ -219,11 +219,9 @@ class RelationalWriter(ABC):
                 for gap in batch.gaps
             ]
             self._db.run_many(_ADD_GAP, found)
-        days: dict[int, list[int]] = {}
-        for event in fresh:
-            days.setdefault(day_of(event.id), []).append(len(event.payload))
-        for day, sizes in days.items():
-            self._db.run(_ADD_DAY, (source_id, day, len(sizes), sum(sizes)))
+        for day, run in runs(fresh, DAY):
+            size = sum([len(event.payload) for event in run])
+            self._db.run(_ADD_DAY, (source_id, day, len(run), size))
         rows = [(*place, *total) for place, total in self._rollups.sums(fresh).items()]
         for start in range(0, len(rows), _CHUNK):
             # One statement: on PostgreSQL sixty rows one by one cost 2 ms of a batch's 25.

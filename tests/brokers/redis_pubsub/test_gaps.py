@@ -3,26 +3,17 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
 import pytest
 
-from collectors.redis_pubsub import RedisPubSub, consumer
+from collectors.redis_pubsub import RedisPubSub, consumer, subscription
 from collectors.redis_pubsub.config import RedisPubSubConfig
-from eventhub.brokers.contract import Consumer, Delivery, Gap, Received
-from eventhub.brokers.errors import NotConnected
+from eventhub.brokers.contract import Consumer, Gap, Received
 from tests.brokers.redis_pubsub import server as servers
-from tests.conftest import require
+from tests.brokers.redis_pubsub.rig import until_lost
 from tests.contracts.broker import collect, observation, until
-
-
-@pytest.fixture(scope="module", params=["valkey", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[servers.RedisServer]:
-    require(request.param, servers.missing(request.param))
-    with servers.running(request.param) as started:
-        yield started
 
 
 def opened(port: int, **more: object) -> Consumer:
@@ -30,20 +21,6 @@ def opened(port: int, **more: object) -> Consumer:
     made = RedisPubSub().consumer(config, observation(**more))
     made.open()
     return made
-
-
-def until_lost(consumer: Consumer) -> tuple[list[Delivery], dict[str, str]]:
-    """What came before the connection was lost, and the checkpoint to store."""
-    deliveries: list[Delivery] = []
-    checkpoint: dict[str, str] = {}
-    deadline = time.monotonic() + 20
-    with suppress(NotConnected):
-        while time.monotonic() < deadline:
-            received = consumer.receive(1_000, 0.2)
-            deliveries += received.deliveries
-            checkpoint |= received.checkpoint
-        pytest.fail("the loss was not noticed")
-    return deliveries, checkpoint
 
 
 def gap_after(port: int, checkpoint: dict[str, str], **more: object) -> tuple[Gap, Consumer]:
@@ -55,11 +32,11 @@ def gap_after(port: int, checkpoint: dict[str, str], **more: object) -> tuple[Ga
 
 
 def test_a_client_that_is_killed_leaves_a_gap_from_its_last_sign_of_life(
-    server: servers.RedisServer,
+    own_server: servers.RedisServer,
 ) -> None:
     before = now()
-    first = opened(server.port)
-    with server.client() as client:
+    first = opened(own_server.port)
+    with own_server.client() as client:
         client.publish("orders", "seen")
         assert [delivery.payload for delivery in collect(first, 1)] == [b"seen"]
         [ours] = [each for each in client.client_list() if each["name"] == "eventhub-contract"]
@@ -69,7 +46,7 @@ def test_a_client_that_is_killed_leaves_a_gap_from_its_last_sign_of_life(
         deliveries, checkpoint = until_lost(first)
         first.close()
         noticed = now()
-        gap, second = gap_after(server.port, checkpoint, last_seen=noticed)
+        gap, second = gap_after(own_server.port, checkpoint, last_seen=noticed)
         client.publish("orders", "seen again")
         assert [delivery.payload for delivery in collect(second, 1)] == [b"seen again"]
     second.close()
@@ -78,18 +55,18 @@ def test_a_client_that_is_killed_leaves_a_gap_from_its_last_sign_of_life(
     assert "closed the connection" in gap.reason
 
 
-def test_a_gap_that_is_stored_is_not_told_again(server: servers.RedisServer) -> None:
-    again = opened(server.port, checkpoint={"loss": ""}, last_seen=1_000)
+def test_a_gap_that_is_stored_is_not_told_again(own_server: servers.RedisServer) -> None:
+    again = opened(own_server.port, checkpoint={"loss": ""}, last_seen=1_000)
     [gap] = again.receive(10, 1).gaps
     again.close()
     assert gap.started == 1_000
     assert "not subscribed" in gap.reason
 
 
-def test_an_overflow_of_the_output_buffer_is_a_gap(server: servers.RedisServer) -> None:
+def test_an_overflow_of_the_output_buffer_is_a_gap(own_server: servers.RedisServer) -> None:
     sent = [b"%06d" % number + bytes(10_000) for number in range(4_000)]
-    first = opened(server.port)
-    with server.client() as client:
+    first = opened(own_server.port)
+    with own_server.client() as client:
         client.config_set("client-output-buffer-limit", "pubsub 1mb 0 0")
         try:
             with client.pipeline(transaction=False) as pipeline:
@@ -100,31 +77,31 @@ def test_an_overflow_of_the_output_buffer_is_a_gap(server: servers.RedisServer) 
             client.config_set("client-output-buffer-limit", "pubsub 32mb 8mb 60")
     deliveries, checkpoint = until_lost(first)
     first.close()
-    gap, second = gap_after(server.port, checkpoint)
+    gap, second = gap_after(own_server.port, checkpoint)
     second.close()
     assert 0 < len(deliveries) < len(sent)
     assert [delivery.payload for delivery in deliveries] == sent[: len(deliveries)]
     assert "output buffer" in gap.reason
 
 
-def test_a_server_that_tells_overflows_gives_the_reason(server: servers.RedisServer) -> None:
-    with server.client() as client:
+def test_a_server_that_tells_overflows_gives_the_reason(own_server: servers.RedisServer) -> None:
+    with own_server.client() as client:
         counted = client.info("stats").get("client_output_buffer_limit_disconnections")
     if counted is None:
         return  # Redis counts them from 7.2 on
     loss = consumer.Loss(at=1_000, why="The server closed the connection.", overflows=counted - 1)
-    gap, again = gap_after(server.port, {"loss": msgspec.json.encode(loss).decode()})
+    gap, again = gap_after(own_server.port, {"loss": msgspec.json.encode(loss).decode()})
     again.close()
     assert gap.started == 1_000
     assert "dropped us because its output buffer" in gap.reason
 
 
 def test_while_the_store_is_away_the_output_buffer_does_not_fill(
-    server: servers.RedisServer,
+    own_server: servers.RedisServer,
 ) -> None:
     sent = [b"%06d" % number + bytes(10_000) for number in range(4_000)]
-    observing = opened(server.port)
-    with server.client() as client:
+    observing = opened(own_server.port)
+    with own_server.client() as client:
         client.config_set("client-output-buffer-limit", "pubsub 8mb 0 0")
         try:
             for start in range(0, len(sent), 100):
@@ -140,11 +117,11 @@ def test_while_the_store_is_away_the_output_buffer_does_not_fill(
 
 
 def test_a_connection_that_is_dead_on_one_side_is_noticed(
-    server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "PING_AFTER", 0.2)
-    monkeypatch.setattr(consumer, "PONG_WITHIN", 0.4)
-    with Relay(server.port) as relay, server.client() as client:
+    monkeypatch.setattr(subscription, "PING_AFTER", 0.2)
+    monkeypatch.setattr(subscription, "PONG_WITHIN", 0.4)
+    with Relay(own_server.port) as relay, own_server.client() as client:
         first = opened(relay.port)
         client.publish("orders", "seen")
         collect(first, 1)
@@ -153,18 +130,18 @@ def test_a_connection_that_is_dead_on_one_side_is_noticed(
         client.publish("orders", "missed")
         _, checkpoint = until_lost(first)
         first.close()
-    gap, second = gap_after(server.port, checkpoint)
+    gap, second = gap_after(own_server.port, checkpoint)
     second.close()
     assert gap.started <= frozen
     assert "PING" in gap.reason
 
 
 def test_silence_is_no_loss_while_the_server_answers(
-    server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "PING_AFTER", 0.1)
-    monkeypatch.setattr(consumer, "PONG_WITHIN", 0.2)
-    observing = opened(server.port)
+    monkeypatch.setattr(subscription, "PING_AFTER", 0.1)
+    monkeypatch.setattr(subscription, "PONG_WITHIN", 0.2)
+    observing = opened(own_server.port)
     until_time = time.monotonic() + 1.0
     received = [Received([])]
     while time.monotonic() < until_time:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -17,23 +16,9 @@ from eventhub.brokers.contract import Confirmed, Consumer, Message, Refused, Unk
 from eventhub.brokers.errors import NotConnected, PermanentFailure
 from eventhub.live.frames import CHANNEL
 from tests.brokers.redis_pubsub import server as servers
-from tests.conftest import require
 from tests.contracts.broker import collect, observation, until
-from tests.servers.certificates import self_signed
-from tests.servers.process import free_port
 
 ADAPTER = RedisPubSub()
-
-
-@pytest.fixture(scope="module", params=["valkey", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[servers.RedisServer]:
-    require(request.param, servers.missing(request.param))
-    with servers.running(request.param) as started:
-        yield started
-
-
-def config(server: servers.RedisServer, **more: object) -> RedisPubSubConfig:
-    return RedisPubSubConfig.model_validate({"host": "127.0.0.1", "port": server.port, **more})
 
 
 @contextmanager
@@ -47,11 +32,11 @@ def observing(settings: RedisPubSubConfig) -> Iterator[Consumer]:
 
 
 def test_a_message_that_several_patterns_match_is_one_delivery(
-    server: servers.RedisServer,
+    server: servers.Server,
 ) -> None:
     channels = [b"orders.eu", b"orders.us", b"payments", b"orders.eu", b"orders.eu"]
     sent = [(channel, b"same") for _ in range(200) for channel in channels]
-    settings = config(server, patterns=["*", "orders.*", "orders.e?", "[p]*"])
+    settings = server.config(patterns=["*", "orders.*", "orders.e?", "[p]*"])
     with observing(settings) as consumer, server.client() as client:
         with client.pipeline(transaction=False) as pipeline:
             for channel, payload in sent:
@@ -65,8 +50,8 @@ def test_a_message_that_several_patterns_match_is_one_delivery(
     assert got == sent
 
 
-def test_sharded_and_plain_channels_come_together(server: servers.RedisServer) -> None:
-    settings = config(server, patterns=["ticks.*"], sharded_channels=["ticks.eu", "ticks.us"])
+def test_sharded_and_plain_channels_come_together(server: servers.Server) -> None:
+    settings = server.config(patterns=["ticks.*"], sharded_channels=["ticks.eu", "ticks.us"])
     with observing(settings) as consumer, server.client() as client:
         client.execute_command("SPUBLISH", "ticks.eu", "sharded")
         client.publish("ticks.eu", "plain")
@@ -78,11 +63,11 @@ def test_sharded_and_plain_channels_come_together(server: servers.RedisServer) -
 
 
 def test_any_name_of_a_channel_survives_the_way_there_and_back(
-    server: servers.RedisServer,
+    server: servers.Server,
 ) -> None:
     names = [b"\xff\xfe\0", "Grüße".encode(), b" ", b"a" * 10_000]
-    publisher = ADAPTER.publisher(config(server))
-    with observing(config(server)) as consumer, server.client() as client:
+    publisher = ADAPTER.publisher(server.config())
+    with observing(server.config()) as consumer, server.client() as client:
         for name in names:
             client.publish(name, b"1")
         destinations = [delivery.destination for delivery in collect(consumer, len(names))]
@@ -93,40 +78,40 @@ def test_any_name_of_a_channel_survives_the_way_there_and_back(
     assert [name.encode("utf-8", "surrogateescape") for name in destinations] == names
 
 
-def test_publishing_tells_how_many_subscriptions_received_it(server: servers.RedisServer) -> None:
-    publisher = ADAPTER.publisher(config(server, sharded_channels=["sharded"]))
+def test_publishing_tells_how_many_subscriptions_received_it(server: servers.Server) -> None:
+    publisher = ADAPTER.publisher(server.config(sharded_channels=["sharded"]))
     [outcome] = publisher.publish([Message(b"1")], "nobody")
     assert outcome == Confirmed("0 subscriptions received it.")
-    with observing(config(server, patterns=[], sharded_channels=["sharded"])):
+    with observing(server.config(patterns=[], sharded_channels=["sharded"])):
         [outcome] = publisher.publish([Message(b"1")], "sharded")
     publisher.close()
     assert outcome == Confirmed("1 subscription received it.")
 
 
-def test_a_publish_whose_answer_is_lost_is_unknown(server: servers.RedisServer) -> None:
-    publisher = ADAPTER.publisher(config(server))
+def test_a_publish_whose_answer_is_lost_is_unknown(own_server: servers.RedisServer) -> None:
+    publisher = ADAPTER.publisher(own_server.config())
     assert isinstance(publisher.publish([Message(b"1")], "orders")[0], Confirmed)
-    with server.client() as client:
+    with own_server.client() as client:
         client.execute_command("CLIENT", "PAUSE", "20000", "ALL")
         # A paused server answers nothing, so the end of it is what the publisher sees.
-        end = threading.Timer(0.5, server.kill)
+        end = threading.Timer(0.5, own_server.kill)
         end.start()
         [outcome] = publisher.publish([Message(b"2")], "orders")
         end.join()
     assert isinstance(outcome, Unknown)
     with pytest.raises(NotConnected):
         publisher.publish([Message(b"3")], "orders")
-    server.start()
+    own_server.start()
     assert isinstance(publisher.publish([Message(b"4")], "orders")[0], Confirmed)
     publisher.close()
 
 
 def test_a_publisher_whose_idle_connection_was_closed_makes_a_new_one(
-    server: servers.RedisServer,
+    own_server: servers.RedisServer,
 ) -> None:
-    publisher = ADAPTER.publisher(config(server))
+    publisher = ADAPTER.publisher(own_server.config())
     publisher.publish([Message(b"1")], "orders")
-    with server.client() as client:
+    with own_server.client() as client:
         client.client_kill_filter(_type="normal", skipme=True)
     assert isinstance(publisher.publish([Message(b"2")], "orders")[0], Confirmed)
     publisher.close()
@@ -134,23 +119,23 @@ def test_a_publisher_whose_idle_connection_was_closed_makes_a_new_one(
 
 class TestPermissions:
     @pytest.fixture
-    def settings(self, server: servers.RedisServer) -> Iterator[RedisPubSubConfig]:
+    def settings(self, own_server: servers.RedisServer) -> Iterator[RedisPubSubConfig]:
         """A user who may subscribe to orders.* and nothing else."""
-        with server.client() as client:
+        with own_server.client() as client:
             client.execute_command(
                 "ACL", "SETUSER", "watcher", "reset", "on", ">secret", "&orders.*",
                 "+ping", "+psubscribe",
             )  # fmt: skip
-            yield config(
-                server, user="watcher", password=SecretStr("secret"), patterns=["orders.*"]
+            yield own_server.config(
+                user="watcher", password=SecretStr("secret"), patterns=["orders.*"]
             )
             client.execute_command("ACL", "DELUSER", "watcher")
 
     def test_the_least_permissions_suffice(
-        self, server: servers.RedisServer, settings: RedisPubSubConfig
+        self, own_server: servers.RedisServer, settings: RedisPubSubConfig
     ) -> None:
         steps = list(ADAPTER.check_connection(settings))
-        with observing(settings) as consumer, server.client() as client:
+        with observing(settings) as consumer, own_server.client() as client:
             client.publish("orders.eu", b"1")
             client.publish("payments", b"2")
             assert [d.payload for d in collect(consumer, 1)] == [b"1"]
@@ -174,11 +159,11 @@ class TestPermissions:
         assert "NOPERM" in outcome.reason
 
 
-def test_discovery_suggests_the_prefixes_that_channels_share(server: servers.RedisServer) -> None:
+def test_discovery_suggests_the_prefixes_that_channels_share(server: servers.Server) -> None:
     with server.client() as client, client.pubsub() as pubsub:
         pubsub.subscribe("shop.orders", "shop.stock", "alone", "a*b.1", "a*b.2")
         until(lambda: len(client.pubsub_channels()) == 5, "all are subscribed")
-        found = ADAPTER.discover(config(server))
+        found = ADAPTER.discover(server.config())
     assert [(each.name, each.kind) for each in found] == [
         (r"a\*b.*", "pattern"),
         ("shop.*", "pattern"),
@@ -191,32 +176,11 @@ def test_discovery_suggests_the_prefixes_that_channels_share(server: servers.Red
     assert found[-1].detail == "1 subscriber"
 
 
-def test_discovery_ends_at_a_thousand(server: servers.RedisServer) -> None:
+def test_discovery_ends_at_a_thousand(server: servers.Server) -> None:
     with server.client() as client, client.pubsub() as pubsub:
         pubsub.subscribe(*(f"channel{number}" for number in range(1_200)))
         until(lambda: len(client.pubsub_channels()) == 1_200, "all are subscribed")
-        assert len(ADAPTER.discover(config(server))) == 1_000
-
-
-def test_over_tls_with_the_authority_that_signed(tmp_path: Path) -> None:
-    require("redis", servers.missing("redis"))
-    files, port = self_signed(tmp_path), free_port()
-    options = [
-        "--tls-port", str(port), "--tls-auth-clients", "no",
-        "--tls-cert-file", str(files.certificate), "--tls-key-file", str(files.key),
-    ]  # fmt: skip
-    settings = RedisPubSubConfig(
-        host="localhost", port=port, tls=True, ca_file=str(files.certificate)
-    )
-    with servers.running("redis", options) as server, server.client() as client:
-        steps = list(ADAPTER.check_connection(settings))
-        with observing(settings) as consumer:
-            client.publish("orders", bytes(5_000_000))
-            client.publish("orders", b"2")
-            assert [len(d.payload) for d in collect(consumer, 2)] == [5_000_000, 1]
-    assert [step.name for step in steps if step.verdict is Verdict.OK] == [
-        "resolve", "connect", "tls", "authenticate", "permissions",
-    ]  # fmt: skip
+        assert len(ADAPTER.discover(server.config())) == 1_000
 
 
 def test_what_is_no_redis_is_said_to_be_none() -> None:
@@ -242,14 +206,14 @@ def test_a_server_that_never_answers_fails_within_five_seconds() -> None:
     assert took < 5
 
 
-def test_the_frames_of_the_live_page_are_not_observed(server: servers.RedisServer) -> None:
-    with observing(config(server, patterns=["*", "e*"])) as consumer, server.client() as client:
+def test_the_frames_of_the_live_page_are_not_observed(server: servers.Server) -> None:
+    with observing(server.config(patterns=["*", "e*"])) as consumer, server.client() as client:
         client.publish(CHANNEL, b"a frame")
         client.publish("events", b"an event")
         with client.pubsub() as pubsub:
             pubsub.subscribe(CHANNEL)
             until(lambda: client.pubsub_channels(), "subscribed")
-            found = ADAPTER.discover(config(server))
+            found = ADAPTER.discover(server.config())
         assert [delivery.payload for delivery in collect(consumer, 1)] == [b"an event"]
     assert found == []
 

@@ -1,7 +1,6 @@
 """Writing events into PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from eventhub.events.event import Event
 from eventhub.store.contract import Batch, Written
 from eventhub.store.relational.database import COLUMNS
-from eventhub.store.relational.days import day_of
+from eventhub.store.relational.days import DAY, runs
 from eventhub.store.relational.postgres.database import PostgresDatabase
 from eventhub.store.relational.postgres.partitions import Partitions, leaf
 from eventhub.store.relational.writer import RelationalWriter
@@ -46,13 +45,14 @@ class PostgresWriter(RelationalWriter):
         self._partitions = Partitions(self._db)
 
     def write(self, batch: Batch) -> Written:
-        self._partitions.prepare(batch.source_id, {day_of(event.id) for event in batch.events})
+        days = {day for day, _ in runs(batch.events, DAY)}
+        self._partitions.prepare(batch.source_id, days)
         try:
             return super().write(batch)
         except _Missing:
             # Retention has dropped it since: this batch waited for a store that was away.
             self._partitions.forget_known()
-            self._partitions.prepare(batch.source_id, {day_of(event.id) for event in batch.events})
+            self._partitions.prepare(batch.source_id, days)
             return super().write(batch)
 
     def _lock(self, source_id: int) -> None:
@@ -62,7 +62,7 @@ class PostgresWriter(RelationalWriter):
         )
 
     def _insert(self, events: Sequence[Event]) -> None:
-        for day, of_day in groupby(events, lambda event: day_of(event.id)):
+        for day, of_day in runs(events, DAY):
             table = leaf(events[0].source_id, day)
             # `_look` has locked the tables above: from here until the commit no retention
             # can detach this partition.
