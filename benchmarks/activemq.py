@@ -1,13 +1,17 @@
 """ActiveMQ Classic over AMQP: a full queue, and what proton does with nothing around it."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from proton import Message
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
-__all__ = ["fill", "receive_raw"]
+from benchmarks.case import Broker, Case, Place
+from tests.brokers.activemq.server import running
+
+__all__ = ["BROKER"]
 
 _PREFETCH: Final = 2_000
 """As many as the adapter has under way, `collectors.activemq.feed.PREFETCH`."""
@@ -91,3 +95,32 @@ class _Receiving(MessagingHandler):
         if not self._left:
             event.receiver.close()
             event.connection.close()
+
+
+def _case(place: Place, name: str) -> Case:
+    def fill_both(payload: bytes, count: int, _: Callable[[], None]) -> None:
+        for queue in (name, f"{name}-plain"):
+            fill(place["url"], queue, payload, count)
+
+    config = {
+        "host": "127.0.0.1", "port": place["port"], "user": "admin", "password": "admin",
+        "jolokia_url": place["jolokia"], "mode": "consume", "destinations": [name],
+    }  # fmt: skip
+    return Case(
+        config,
+        "earliest",
+        fill_both,
+        lambda count: receive_raw(place["url"], f"{name}-plain", count),
+    )
+
+
+BROKER: Final = Broker(
+    running,
+    lambda server: {
+        "port": server.ports["amqp"],
+        "jolokia": server.jolokia_url,
+        "url": f"amqp://admin:admin@127.0.0.1:{server.ports['amqp']}",
+    },
+    _case,
+    0.5,
+)

@@ -4,15 +4,17 @@ Both run against the tests' stand-in, whose rates are not Azure's; their ratio i
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
+from benchmarks.case import Broker, Case, Place
 from tests.brokers.azure_service_bus.rig import Namespace
-from tests.brokers.azure_service_bus.server import ServiceBus
+from tests.brokers.azure_service_bus.server import ServiceBus, running
 
-__all__ = ["fill", "receive_raw"]
+__all__ = ["BROKER"]
 
 _TOGETHER: Final = 200
 _BATCH: Final = 500
@@ -71,3 +73,33 @@ def receive_raw(connection_string: str, queue: str, count: int) -> float:
                 received += 1
         took = time.perf_counter() - began
     return count / took
+
+
+def _case(place: Place, name: str) -> Case:
+    text, administration = place["connection_string"], place["administration"]
+
+    def fill_both(payload: bytes, count: int, _: Callable[[], None]) -> None:
+        for queue in (name, f"{name}-plain"):
+            fill(text, administration, queue, payload, count)
+
+    config = {
+        "connection_string": text, "administration_url": administration,
+        "mode": "consume", "entities": [name],
+    }  # fmt: skip
+    return Case(
+        config,
+        "earliest",
+        fill_both,
+        lambda count: receive_raw(text, f"{name}-plain", count),
+    )
+
+
+BROKER: Final = Broker(
+    running,
+    lambda server: {
+        "connection_string": server.connection_string(),
+        "administration": server.administration_url,
+    },
+    _case,
+    0.1,
+)

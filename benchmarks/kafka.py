@@ -6,7 +6,10 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-__all__ = ["fill", "receive_raw"]
+from benchmarks.case import Broker, Case, Place
+from tests.brokers.kafka.server import running
+
+__all__ = ["BROKER"]
 
 _BATCH: Final = 1_000
 _PARTITIONS: Final = 4
@@ -47,3 +50,20 @@ def receive_raw(address: str, topic: str, count: int) -> float:
     took = time.perf_counter() - began
     consumer.close()
     return count / took
+
+
+def _case(place: Place, name: str) -> Case:
+    return Case(
+        {"bootstrap_servers": [place["address"]], "topics": [name]},
+        "earliest",
+        lambda payload, count, _: fill(place["address"], name, payload, count),
+        lambda count: receive_raw(place["address"], name, count),
+    )
+
+
+BROKER: Final = Broker(
+    running,
+    lambda server: {"address": f"127.0.0.1:{server.port}"},
+    _case,
+    4.0,
+)

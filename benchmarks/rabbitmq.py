@@ -6,7 +6,10 @@ from typing import Any, Final
 
 import pika
 
-__all__ = ["fill", "receive_raw"]
+from benchmarks.case import Broker, Case, Place
+from tests.brokers.rabbitmq.server import running
+
+__all__ = ["BROKER"]
 
 _BATCH: Final = 1_000
 
@@ -54,3 +57,28 @@ def receive_raw(url: str, queue: str, count: int) -> float:
     took = time.perf_counter() - began
     connection.close()
     return count / took
+
+
+def _case(place: Place, name: str) -> Case:
+    config = {
+        "host": "127.0.0.1", "port": place["port"], "user": "guest", "password": "guest",
+        "exchanges": [name], "management_url": place["management"],
+    }  # fmt: skip
+    return Case(
+        config,
+        "now",
+        lambda payload, count, observe: fill(place["url"], name, payload, count, observe),
+        lambda count: receive_raw(place["url"], name, count),
+    )
+
+
+BROKER: Final = Broker(
+    running,
+    lambda server: {
+        "port": server.port,
+        "url": server.url,
+        "management": server.management_url,
+    },
+    _case,
+    1.0,
+)

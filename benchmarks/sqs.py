@@ -1,13 +1,14 @@
 """Amazon SQS: a full queue, and what botocore does with nothing around it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from tests.brokers.sqs.server import client
+from benchmarks.case import Broker, Case, Place
+from tests.brokers.sqs.server import client, running
 
-__all__ = ["fill", "receive_raw"]
+__all__ = ["BROKER"]
 
 _TEN: Final = 10
 _SENDERS: Final = 8
@@ -73,3 +74,22 @@ def _receive(sqs: Any, url: str) -> list[Any]:
     )
     found: list[Any] = answer.get("Messages", [])
     return found
+
+
+def _case(place: Place, name: str) -> Case:
+    endpoint = place["endpoint"]
+
+    def fill_both(payload: bytes, count: int, _: Callable[[], None]) -> None:
+        for queue in (name, f"{name}-plain"):
+            fill(endpoint, queue, payload, count)
+
+    config = {
+        "endpoint_url": endpoint, "region": "eu-west-1", "authentication": "access key",
+        "access_key_id": "x", "secret_access_key": "x", "mode": "consume", "queues": [name],
+    }  # fmt: skip
+    return Case(
+        config, "earliest", fill_both, lambda count: receive_raw(endpoint, f"{name}-plain", count)
+    )
+
+
+BROKER: Final = Broker(running, lambda server: {"endpoint": server.url}, _case, 0.1)

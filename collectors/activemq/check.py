@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -14,9 +14,10 @@ from collectors.activemq.feed import Feed
 from collectors.activemq.feeds import sign_in
 from collectors.activemq.jolokia import Jolokia, Unreadable
 from eventhub.brokers.addresses import check_address
-from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.steps import Act, Warned, taken
 
 __all__ = ["check_connection"]
 
@@ -31,47 +32,9 @@ def check_connection(config: ActiveMQConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises."""
     check = _Check(config)
     try:
-        for name, act in (
-            ("resolve", check.resolve),
-            ("connect", check.connect),
-            *((("tls", check.tls),) if config.tls else ()),
-            ("authenticate", check.authenticate),
-            ("permissions", check.permissions),
-        ):
-            step = _step(name, act)
-            yield step
-            if step.verdict is Verdict.FAILED:
-                return
-        yield _jolokia(config)
+        yield from taken(check.steps())
     finally:
         check.close()
-
-
-def _step(name: str, act: Callable[[], str]) -> Step:
-    started = time.monotonic()
-    way_out = ""
-    try:
-        verdict, words = Verdict.OK, act()
-    except BrokerError as error:
-        verdict, words, way_out = Verdict.FAILED, str(error), error.way_out
-    return Step(name, verdict, words, way_out, round((time.monotonic() - started) * 1000))
-
-
-def _jolokia(config: ActiveMQConfig) -> Step:
-    started = time.monotonic()
-    try:
-        count = len(survey(config, Jolokia(config, timeout=_JOLOKIA_SECONDS)))
-        verdict, words, way_out = Verdict.OK, f"Jolokia shows {count} topics and queues.", ""
-    except (Unreadable, BrokerError) as problem:
-        verdict = Verdict.WARNING
-        words = (
-            f"Jolokia at {config.jolokia()} cannot be read. {problem} EventHub observes without it,"
-            " but knows no depths and cannot list destinations"
-            + (", and not where a dead letter died." if config.classic else ".")
-        )
-        way_out = "Correct the Jolokia URL; the user needs the web console's role `user` (Classic)"
-        way_out += " or one of HAWTIO_ROLES with `view` permissions (Artemis)."
-    return Step("jolokia", verdict, words, way_out, round((time.monotonic() - started) * 1000))
 
 
 class _Check:
@@ -83,6 +46,15 @@ class _Check:
         self._addresses: list[str] = []
         self._socket: socket.socket | None = None
         self._feed: Feed | None = None
+
+    def steps(self) -> Iterator[tuple[str, Act]]:
+        yield "resolve", self.resolve
+        yield "connect", self.connect
+        if self._config.tls:
+            yield "tls", self.tls
+        yield "authenticate", self.authenticate
+        yield "permissions", self.permissions
+        yield "jolokia", self.jolokia
 
     def resolve(self) -> str:
         config = self._config
@@ -125,6 +97,20 @@ class _Check:
         return f"May {_VERBS[self._config.mode]} {', '.join(name.words for name in names[:5])}" + (
             "." if len(names) <= 5 else f" and {len(names) - 5} more."
         )
+
+    def jolokia(self) -> str:
+        config = self._config
+        try:
+            count = len(survey(config, Jolokia(config, timeout=_JOLOKIA_SECONDS)))
+        except (Unreadable, BrokerError) as problem:
+            raise Warned(
+                f"Jolokia at {config.jolokia()} cannot be read. {problem} EventHub observes without"
+                " it, but knows no depths and cannot list destinations"
+                + (", and not where a dead letter died." if config.classic else "."),
+                way_out="Correct the Jolokia URL; the user needs the web console's role `user`"
+                " (Classic) or one of HAWTIO_ROLES with `view` permissions (Artemis).",
+            ) from problem
+        return f"Jolokia shows {count} topics and queues."
 
     def close(self) -> None:
         if self._feed is not None:

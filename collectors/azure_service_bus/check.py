@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from collectors.azure_service_bus.access import Access, access
 from collectors.azure_service_bus.administration import Administration
@@ -16,9 +16,10 @@ from collectors.azure_service_bus.sdk import signing_in
 from collectors.azure_service_bus.tap import PROBE, ensure, remove
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.certificates import not_accepted
-from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.steps import Act, Warned, taken
 
 __all__ = ["check_connection"]
 
@@ -33,40 +34,10 @@ _AMQP_SASL: Final = b"AMQP\x03\x01\x00\x00"
 def check_connection(config: AzureServiceBusConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises; 5 s at most."""
     check = _Check(config)
-    steps: list[tuple[str, Callable[[], Any]]] = [
-        ("resolve", check.resolve),
-        ("connect", check.connect),
-        ("tls", check.tls),
-        ("authenticate", check.authenticate),
-        ("permissions", check.permissions),
-        ("administration", check.administration),
-    ]
     try:
-        for name, act in steps:
-            started = time.monotonic()
-            verdict, words, way_out = _verdict(act)
-            took = round((time.monotonic() - started) * 1000)
-            if words:
-                yield Step(name, verdict, words, way_out, took)
-            if verdict is Verdict.FAILED:
-                return
+        yield from taken(check.steps())
     finally:
         check.close()
-
-
-def _verdict(act: Callable[[], Any]) -> tuple[Verdict, str, str]:
-    try:
-        return Verdict.OK, act(), ""
-    except _Warned as warning:
-        return Verdict.WARNING, str(warning), warning.way_out
-    except BrokerError as error:
-        return Verdict.FAILED, str(error), error.way_out
-    except Exception as error:  # promised: it never raises
-        return Verdict.FAILED, f"Something unexpected happened: {type(error).__name__}.", ""
-
-
-class _Warned(BrokerError):
-    """A step without which observing works too."""
 
 
 class _Check:
@@ -78,6 +49,14 @@ class _Check:
         self._access: Access | None = None
         self._socket: socket.socket | None = None
         self._peeks: list[Peeks] = []
+
+    def steps(self) -> Iterator[tuple[str, Act]]:
+        yield "resolve", self.resolve
+        yield "connect", self.connect
+        yield "tls", self.tls
+        yield "authenticate", self.authenticate
+        yield "permissions", self.permissions
+        yield "administration", self.administration
 
     def resolve(self) -> str:
         self._access = reached = access(self._config)
@@ -124,7 +103,7 @@ class _Check:
         try:
             next(administration.queues(), None)
         except BrokerError as error:
-            raise _Warned(
+            raise Warned(
                 f"{error} EventHub works without it, but knows no depths and lists no entities.",
                 way_out=error.way_out or "Check the administration URL.",
             ) from error

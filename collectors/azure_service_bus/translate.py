@@ -21,6 +21,7 @@ from collectors.azure_service_bus.properties import Unwritable
 from collectors.conventions import envelope, header_correlation, header_type
 from eventhub.brokers.contract import Delivery, Message
 from eventhub.events.headers import Header, HeaderValue
+from eventhub.events.text import text_or_bytes
 
 __all__ = ["Incoming", "Outgoing", "Unwritable", "delivery", "outgoing"]
 
@@ -156,10 +157,7 @@ def _text(value: Any) -> str | None:
 
 def _plain(value: Any) -> HeaderValue:
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value
+        return text_or_bytes(value)
     return value if isinstance(value, bool | int | float | None) else str(value)
 
 

@@ -3,9 +3,9 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from collectors.kafka.config import KafkaConfig
 from collectors.kafka.connection import Admin, Cluster
@@ -13,9 +13,10 @@ from collectors.kafka.problems import ADVERTISED, NotReachable, no_topic, some
 from collectors.kafka.tls import handshake
 from collectors.kafka.topics import Chosen, describe
 from eventhub.brokers.addresses import check_address
-from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.steps import Act, Warned, taken
 
 __all__ = ["check_connection"]
 
@@ -29,41 +30,9 @@ def check_connection(config: KafkaConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises."""
     check = _Check(config)
     try:
-        for name, act in (
-            ("resolve", check.resolve),
-            ("connect", check.connect),
-            *((("tls", check.tls),) if config.tls else ()),
-            ("authenticate", check.authenticate),
-            ("brokers", check.brokers),
-            ("permissions", check.permissions),
-        ):
-            step = _step(name, act)
-            yield step
-            if step.verdict is Verdict.FAILED:
-                return
+        yield from taken(check.steps())
     finally:
         check.close()
-
-
-class _Told(NamedTuple):
-    """A step that is not quite all right."""
-
-    warning: str
-    way_out: str
-
-
-def _step(name: str, act: Callable[[], str | _Told]) -> Step:
-    started = time.monotonic()
-    verdict, words, way_out = Verdict.OK, "", ""
-    try:
-        told = act()
-        if isinstance(told, _Told):
-            verdict, words, way_out = Verdict.WARNING, told.warning, told.way_out
-        else:
-            words = told
-    except BrokerError as error:
-        verdict, words, way_out = Verdict.FAILED, str(error), error.way_out
-    return Step(name, verdict, words, way_out, round((time.monotonic() - started) * 1000))
 
 
 class _Check:
@@ -78,6 +47,15 @@ class _Check:
         self._found: Cluster | None = None
         self._not_reachable: NotReachable | None = None
 
+    def steps(self) -> Iterator[tuple[str, Act]]:
+        yield "resolve", self.resolve
+        yield "connect", self.connect
+        if self._config.tls:
+            yield "tls", self.tls
+        yield "authenticate", self.authenticate
+        yield "brokers", self.brokers
+        yield "permissions", self.permissions
+
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
@@ -85,7 +63,7 @@ class _Check:
     def _left(self) -> float:
         return max(0.1, self._deadline - _RESERVE - time.monotonic())
 
-    def resolve(self) -> str | _Told:
+    def resolve(self) -> str:
         problems: list[NotConnected] = []
         hosts = self._config.hosts()
         for number, (host, port) in enumerate(hosts):
@@ -101,7 +79,7 @@ class _Check:
             for (host, _), ips in self._hosts.items()
         )
         if problems:
-            return _Told(f"{words}. {problems[0]}", problems[0].way_out)
+            raise Warned(f"{words}. {problems[0]}", way_out=problems[0].way_out)
         return f"{words}."
 
     def connect(self) -> str:
@@ -143,7 +121,7 @@ class _Check:
         served = f"Signed in as {who}." if who else "Served."
         return f"{served} The cluster has {_count(len(self._found.brokers), 'broker')}."
 
-    def brokers(self) -> str | _Told:
+    def brokers(self) -> str:
         """Whether the addresses that the brokers advertise can be used from here."""
         if self._not_reachable is not None:
             raise self._not_reachable
@@ -161,10 +139,10 @@ class _Check:
         if len(problems) == len(brokers):
             raise PermanentFailure(problems[0], way_out=ADVERTISED)
         if problems:
-            return _Told(problems[0], ADVERTISED)
+            raise Warned(problems[0], way_out=ADVERTISED)
         return f"{_count(len(brokers), 'advertised address', 'es')} can be reached."
 
-    def permissions(self) -> str | _Told:
+    def permissions(self) -> str:
         assert self._found is not None
         chosen = Chosen(self._config.topics)
         names = chosen.among([*chosen.names, *self._found.topics])
@@ -181,9 +159,9 @@ class _Check:
         if not self._config.topics:
             return "The cluster can be read; no topic is chosen yet."
         if missing or not topics:
-            return _Told(
+            raise Warned(
                 f"There is no topic {some(missing or chosen.patterns)} yet.",
-                "It is observed from its beginning once it is there.",
+                way_out="It is observed from its beginning once it is there.",
             )
         return f"May read {_count(len(topics), 'topic')}."
 

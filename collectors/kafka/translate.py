@@ -20,6 +20,7 @@ from collectors.conventions import (
 )
 from eventhub.brokers.contract import Delivery, Message
 from eventhub.events.headers import Header, HeaderValue, header_text
+from eventhub.events.text import text_or_bytes
 
 __all__ = ["TOMBSTONE", "record_headers", "record_key", "record_value", "to_delivery"]
 
@@ -85,12 +86,7 @@ def record_key(message: Message) -> bytes | None:
 
 
 def _text(value: bytes | None) -> str | bytes | None:
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
+    return None if value is None else text_or_bytes(value)
 
 
 def _bytes(value: HeaderValue) -> bytes | None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from eventhub.events.headers import Header, HeaderValue
+from eventhub.events.text import text_or_bytes
 
 __all__ = ["Unwritable", "read_list", "read_shallow", "read_table", "write_table"]
 
@@ -104,7 +105,7 @@ def _read(raw: bytes, at: int, depth: int) -> tuple[HeaderValue, int]:
         raise ValueError("a field is longer than its table")
     match chr(tag):
         case "S":
-            return _text(raw[at:end]), end
+            return text_or_bytes(raw[at:end]), end
         case "x":
             return raw[at:end], end
         case "A" | "F" if depth >= _MAX_DEPTH:
@@ -114,13 +115,6 @@ def _read(raw: bytes, at: int, depth: int) -> tuple[HeaderValue, int]:
         case "F":
             return dict(_fields(raw, at, end, depth + 1)), end
     raise ValueError(f"unknown field type {tag:#x}")
-
-
-def _text(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 def _time(seconds: int) -> datetime | int:

@@ -14,6 +14,7 @@ from collectors.conventions import header_correlation, header_type
 from collectors.rabbitmq.tables import Unwritable, read_table, write_table
 from eventhub.brokers.contract import Delivery, Message
 from eventhub.events.headers import Header, HeaderValue
+from eventhub.events.text import text_or_bytes
 
 __all__ = [
     "EXCHANGE_HEADER",
@@ -102,7 +103,7 @@ def assemble(
     return Delivery(
         destination=exchange.decode("utf-8", "surrogateescape"),
         payload=content.body,
-        key=_key(key),
+        key=text_or_bytes(key),
         type=found.get("type") or header_type(named),
         correlation_id=found.get("correlation_id") or header_correlation(named),
         message_id=found.get("message_id"),
@@ -159,13 +160,6 @@ def _headers(raw: bytes) -> list[Header]:
         return read_table(raw)
     except ValueError:
         return [("amqp.unreadable", raw)]
-
-
-def _key(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 def _milliseconds(timestamp: int | None) -> int | None:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -17,9 +17,10 @@ from collectors.redis_pubsub.probes import PROBE_SECONDS, speaks_plain_redis, sp
 from collectors.redis_pubsub.refusals import refusal
 from collectors.redis_pubsub.sentinel import find_master, must_be_master
 from eventhub.brokers.addresses import check_address
-from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
 from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.steps import Act, taken
 
 __all__ = ["check_connection"]
 
@@ -30,23 +31,9 @@ def check_connection(config: RedisPubSubConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises."""
     check = _Check(config)
     try:
-        for name, act in check.steps():
-            step = _step(name, act)
-            yield step
-            if step.verdict is Verdict.FAILED:
-                return
+        yield from taken(check.steps())
     finally:
         check.close()
-
-
-def _step(name: str, act: Callable[[], str]) -> Step:
-    started = time.monotonic()
-    way_out = ""
-    try:
-        verdict, words = Verdict.OK, act()
-    except BrokerError as error:
-        verdict, words, way_out = Verdict.FAILED, str(error), error.way_out
-    return Step(name, verdict, words, way_out, round((time.monotonic() - started) * 1000))
 
 
 class _Check:
@@ -62,7 +49,7 @@ class _Check:
         self._socket: socket.socket | None = None
         self._nodes = Nodes(config, name="eventhub-check")
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+    def steps(self) -> Iterator[tuple[str, Act]]:
         deployment = self._config.deployment
         if deployment == "sentinel":
             yield "sentinel", self.sentinel

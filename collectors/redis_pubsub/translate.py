@@ -12,6 +12,7 @@ import msgspec
 from collectors.conventions import NO_ENVELOPE, envelope
 from eventhub.brokers.contract import Delivery
 from eventhub.events.headers import Header
+from eventhub.events.text import text_or_bytes
 
 __all__ = ["PAYLOAD", "channel_bytes", "channel_text", "entry_delivery", "pairs", "to_delivery"]
 
@@ -59,7 +60,9 @@ def entry_delivery(stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> 
     else:
         payload = fields[told_in]
     headers: list[Header] = [
-        (channel_text(name), _value(text)) for name, text in fields.items() if name != told_in
+        (channel_text(name), text_or_bytes(text))
+        for name, text in fields.items()
+        if name != told_in
     ]
     return msgspec.structs.replace(
         to_delivery(channel_bytes(stream), payload, entry_id.decode()),
@@ -75,10 +78,3 @@ def pairs(flat: list[Any]) -> dict[bytes, Any]:
 
 def _shown(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
-
-
-def _value(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw

@@ -17,9 +17,10 @@ from collectors.sqs.queues import name_of, queue_url
 from collectors.sqs.refusals import DENIED, code_of, refusal, speaking
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.certificates import not_accepted
-from eventhub.brokers.contract import Step, Verdict
+from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, PermanentFailure
 from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.steps import Act, taken
 
 __all__ = ["check_connection"]
 
@@ -36,23 +37,9 @@ def check_connection(config: SQSConfig) -> Iterator[Step]:
     """Steps as they finish; the first failed one is the last. Never raises; 5 s at most."""
     check = _Check(config)
     try:
-        for name, act in check.steps():
-            step = _step(name, act)
-            yield step
-            if step.verdict is Verdict.FAILED:
-                return
+        yield from taken(check.steps())
     finally:
         check.close()
-
-
-def _step(name: str, act: Callable[[], str]) -> Step:
-    started = time.monotonic()
-    verdict, way_out = Verdict.OK, ""
-    try:
-        words = act()
-    except BrokerError as error:
-        verdict, words, way_out = Verdict.FAILED, str(error), error.way_out
-    return Step(name, verdict, words, way_out, round((time.monotonic() - started) * 1000))
 
 
 class _Check:
@@ -71,7 +58,7 @@ class _Check:
         self._port = 0
         self._socket: socket.socket | None = None
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+    def steps(self) -> Iterator[tuple[str, Act]]:
         yield "resolve", self.resolve
         yield "connect", self.connect
         if self._secure:

@@ -227,7 +227,9 @@ def _mode(mode: Mode, chosen: bool, start: str) -> ModeChoice:
 
 def _why_not(mode: Mode, start: StartFrom) -> str:
     if mode.starts == (StartFrom.NOW,):
-        return "This way gets a message only when it is published: there is nothing earlier to read."
+        return (
+            "This way gets a message only when it is published: there is nothing earlier to read."
+        )
     if start is StartFrom.TIME:
         return "This broker cannot find a place by its time in this mode."
     return "This broker does not go back in this mode."

@@ -4,7 +4,7 @@ PostgreSQL's text has no NUL and no lone surrogates. Bytes that are not UTF-8 an
 written as `\\xNN`, so that two different keys never read the same by dropping bytes.
 """
 
-__all__ = ["storable"]
+__all__ = ["storable", "text_or_bytes"]
 
 
 def storable(value: str | bytes | None) -> str | None:
@@ -20,3 +20,11 @@ def storable(value: str | bytes | None) -> str | None:
         except UnicodeEncodeError:
             value = value.encode("utf-8", "backslashreplace").decode()
     return value.replace("\0", "\\x00") if "\0" in value else value
+
+
+def text_or_bytes(raw: bytes) -> str | bytes:
+    """Bytes that are UTF-8 as text, others as they are: both are the same bytes when encoded."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw

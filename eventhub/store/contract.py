@@ -38,7 +38,6 @@ class Batch(msgspec.Struct, frozen=True):
 
     source_id: int
     events: list[Event]
-    """Their ids rise."""
     identities: list[bytes | None] = []
     """Per event, the digest of its broker position, where it has one: stored once for ever
     (until retention); a second delivery raises `redeliveries` of the first. Empty: none has."""

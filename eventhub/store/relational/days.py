@@ -27,13 +27,14 @@ def minute_of(event_id: bytes) -> int:
 
 
 def runs(events: Sequence[Event], unit: int) -> Iterator[tuple[int, Sequence[Event]]]:
-    """Events of one day or minute after the other: how many units since 1970, and the events.
+    """Neighbours of one day or minute: how many units since 1970, and the events.
 
-    Ids of a batch rise, so nearly always a look at both ends is enough: 0.2 µs an event less.
+    Nearly always a batch is one run, which its least and greatest ids tell: 0.2 µs an event less.
     """
     if not events:
         return
-    first, last = time_of(events[0].id) // unit, time_of(events[-1].id) // unit
+    ids = [event.id for event in events]
+    first, last = time_of(min(ids)) // unit, time_of(max(ids)) // unit
     if first == last:
         yield first, events
         return
