@@ -193,6 +193,11 @@ class TestAdding:
             assert words in shown
         assert "the earliest kept: not offered. This way gets a message only when" in shown
 
+    def test_without_a_source_nothing_refers_to_the_filter(self, admin: Client) -> None:
+        page = admin.get(reverse("source-add")).content
+        assert b'id="q"' not in page
+        assert b'"#q"' not in page
+
     def test_saving_does_not_start(self, admin: Client) -> None:
         answer = admin.post(reverse("source-add-kind", args=["sample"]), {**FORM, "act": "save"})
         assert answer["Location"] == reverse("source", args=["shop"])

@@ -201,7 +201,7 @@ class RedisPubSubConfig(BrokerConfig):
             "The end that consumers take from. right: producers LPUSH and consumers BRPOP (Celery,"
             " Sidekiq). left: producers RPUSH and consumers BLPOP (RQ, Resque)."
         ),
-        json_schema_extra=_MORE,
+        json_schema_extra={**_MORE, "when": {"mode": ["browse", "consume"]}},
     )
     browse_seconds: float = Field(
         default=1.0,
