@@ -122,5 +122,5 @@ BROKER: Final = Broker(
         "url": f"amqp://admin:admin@127.0.0.1:{server.ports['amqp']}",
     },
     _case,
-    0.5,
+    0.25,
 )

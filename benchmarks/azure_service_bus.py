@@ -101,5 +101,5 @@ BROKER: Final = Broker(
         "administration": server.administration_url,
     },
     _case,
-    0.1,
+    0.05,
 )

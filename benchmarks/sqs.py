@@ -92,4 +92,4 @@ def _case(place: Place, name: str) -> Case:
     )
 
 
-BROKER: Final = Broker(running, lambda server: {"endpoint": server.url}, _case, 0.1)
+BROKER: Final = Broker(running, lambda server: {"endpoint": server.url}, _case, 0.05)

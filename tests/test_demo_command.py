@@ -18,7 +18,7 @@ from tests.installation import Installation
 NAMES = ["demo-chat", "demo-payments", "demo-sensors", "demo-shop", "demo-ticks"]
 
 
-STOPS_WITHIN = 4.0
+STOPS_WITHIN = 10.0
 """Seconds."""
 
 
