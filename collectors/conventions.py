@@ -8,7 +8,6 @@ Conventions of JSON payloads: CloudEvents' structured mode and the common plain 
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -76,10 +75,9 @@ class Known(NamedTuple):
     correlation: tuple[str, ...]
 
 
-@lru_cache(maxsize=1024)
 def known(names: tuple[str, ...]) -> Known:
-    """The messages of a destination have mostly the same names: looking for those alone took
-    1.1 µs where looking for all took 2.4."""
+    """To be kept by the caller: the messages of a destination have mostly the same names, and
+    looking for those alone took 1.1 µs where looking for all took 2.4."""
     return Known(
         tuple(name for name in _TYPE_HEADERS if name in names),
         tuple(name for name in (*_CORRELATION_HEADERS, _TRACE) if name in names),

@@ -1,10 +1,8 @@
 """The connection test: one step after the other, each in its own words, within five seconds."""
 
 import socket
-import ssl
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from collectors.activemq.config import ActiveMQConfig
@@ -16,7 +14,7 @@ from collectors.activemq.jolokia import Jolokia, Unreadable
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
-from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.sockets import open_socket, speaks_tls
 from eventhub.brokers.steps import Act, Warned, taken
 
 __all__ = ["check_connection"]
@@ -64,7 +62,9 @@ class _Check:
         return f"{config.host} is {', '.join(self._addresses)}."
 
     def connect(self) -> str:
-        self._socket = self._open(self._left())
+        self._socket = open_socket(
+            self._config.host, self._config.real_port(), self._addresses, self._left()
+        )
         return f"{self._config.address()} accepts connections."
 
     def tls(self) -> str:
@@ -122,15 +122,5 @@ class _Check:
         return max(self._deadline - time.monotonic(), 0.05)
 
     def _speaks_tls(self) -> bool:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        with suppress(BrokerError, OSError), self._open(_PROBE_SECONDS) as sock:
-            sock.settimeout(_PROBE_SECONDS)
-            context.wrap_socket(sock, server_hostname=self._config.host).close()
-            return True
-        return False
-
-    def _open(self, seconds: float) -> socket.socket:
         config = self._config
-        return open_socket(config.host, config.real_port(), self._addresses, seconds)
+        return speaks_tls(config.host, config.real_port(), self._addresses, _PROBE_SECONDS)

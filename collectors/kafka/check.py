@@ -1,10 +1,8 @@
 """The connection test: one step after the other, each with its own words, within five seconds."""
 
 import socket
-import ssl
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from collectors.kafka.config import KafkaConfig
@@ -15,7 +13,7 @@ from collectors.kafka.topics import Chosen, describe
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
-from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.sockets import open_socket, speaks_tls
 from eventhub.brokers.steps import Act, Warned, taken
 
 __all__ = ["check_connection"]
@@ -175,17 +173,9 @@ class _Check:
     def _speaks_tls(self) -> bool:
         if self._config.tls:
             return False
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         (host, port), addresses = next(iter(self._hosts.items()))
-        with suppress(BrokerError, OSError):
-            seconds = max(0.3, self._deadline - time.monotonic() - 0.2)
-            sock = open_socket(host, port, addresses, seconds)
-            sock.settimeout(seconds)
-            context.wrap_socket(sock, server_hostname=host).close()
-            return True
-        return False
+        seconds = max(0.3, self._deadline - time.monotonic() - 0.2)
+        return speaks_tls(host, port, addresses, seconds)
 
 
 def _count(number: int, thing: str, plural: str = "s") -> str:

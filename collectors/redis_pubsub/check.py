@@ -13,13 +13,13 @@ from collectors.redis_pubsub.connect import dial, left, sign_in, wrap_tls
 from collectors.redis_pubsub.connection import Connection
 from collectors.redis_pubsub.nodes import SLOTS, Nodes, ranges
 from collectors.redis_pubsub.permissions import may_observe
-from collectors.redis_pubsub.probes import PROBE_SECONDS, speaks_plain_redis, speaks_tls
+from collectors.redis_pubsub.probes import PROBE_SECONDS, speaks_plain_redis
 from collectors.redis_pubsub.refusals import refusal
 from collectors.redis_pubsub.sentinel import find_master, must_be_master
 from eventhub.brokers.addresses import check_address
 from eventhub.brokers.contract import Step
 from eventhub.brokers.errors import BrokerError, NotConnected, PermanentFailure
-from eventhub.brokers.sockets import open_socket
+from eventhub.brokers.sockets import open_socket, speaks_tls
 from eventhub.brokers.steps import Act, taken
 
 __all__ = ["check_connection"]
@@ -102,7 +102,7 @@ class _Check:
         try:
             sign_in(connection, self._config, "eventhub-check", self._deadline)
         except NotConnected as error:
-            if not self._config.tls and speaks_tls(self._server, self._addresses):
+            if not self._config.tls and self._speaks_tls():
                 raise PermanentFailure(
                     "This port speaks TLS, and the source does not.",
                     way_out="Turn TLS on, or give the port without TLS.",
@@ -133,6 +133,9 @@ class _Check:
 
     def permissions(self) -> str:
         return may_observe(self._config, self._nodes)
+
+    def _speaks_tls(self) -> bool:
+        return speaks_tls(*self._server, self._addresses, PROBE_SECONDS / 2)
 
     def close(self) -> None:
         self._nodes.close()

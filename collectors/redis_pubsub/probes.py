@@ -1,7 +1,6 @@
-"""Why a port does not answer as expected: whether it speaks TLS, or does not."""
+"""Why a port does not answer as expected: whether it speaks Redis without TLS."""
 
 import socket
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -10,7 +9,7 @@ from collectors.redis_pubsub.config import Endpoint
 from eventhub.brokers.errors import BrokerError
 from eventhub.brokers.sockets import open_socket
 
-__all__ = ["PROBE_SECONDS", "speaks_plain_redis", "speaks_tls"]
+__all__ = ["PROBE_SECONDS", "speaks_plain_redis"]
 
 PROBE_SECONDS: Final = 1.0
 """That either takes at most."""
@@ -20,16 +19,6 @@ def speaks_plain_redis(server: Endpoint, addresses: Sequence[str]) -> bool:
     with suppress(BrokerError, OSError), _probe(server, addresses) as sock:
         sock.sendall(b"PING\r\n")
         return sock.recv(1) in (b"+", b"-")
-    return False
-
-
-def speaks_tls(server: Endpoint, addresses: Sequence[str]) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with suppress(BrokerError, OSError), _probe(server, addresses) as sock:
-        context.wrap_socket(sock, server_hostname=server.host).close()
-        return True
     return False
 
 

@@ -1,12 +1,14 @@
 """A TCP connection to a broker, for adapters that speak its protocol on a socket of their own."""
 
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from eventhub.brokers.errors import NotConnected
 
-__all__ = ["open_socket"]
+__all__ = ["open_socket", "speaks_tls"]
 
 
 def open_socket(host: str, port: int, addresses: Sequence[str], seconds: float) -> socket.socket:
@@ -39,3 +41,18 @@ def open_socket(host: str, port: int, addresses: Sequence[str], seconds: float) 
             way_out="Check the address; a firewall may drop what is sent there.",
         ) from problem
     raise NotConnected(f"{where} cannot be reached: {problem.strerror or problem}.") from problem
+
+
+def speaks_tls(host: str, port: int, addresses: Sequence[str], seconds: float) -> bool:
+    """Whether a port that did not answer as expected answers in TLS, with whatever certificate.
+
+    `seconds` are for connecting, and again for each answer of the handshake.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with suppress(NotConnected, OSError), open_socket(host, port, addresses, seconds) as sock:
+        sock.settimeout(seconds)
+        context.wrap_socket(sock, server_hostname=host).close()
+        return True
+    return False
